@@ -1,0 +1,103 @@
+"""Reading CSV files row by row without losing one: text columns, row numbers, and what could not be split.
+
+Not here: what the columns mean (url_lists.py, metadata.py). The one idea: every cell is read as text, so that a
+damaged value is seen as it stands in the file, and every row keeps its line number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from geo_pipeline.errors import InputError
+from geo_pipeline.photos.rejects import Reject
+
+
+@dataclass(frozen=True)
+class CsvRows:
+    """Rows of a CSV file.
+
+    `columns`: the text columns asked for; `rows`: int64[n], line numbers from 1; `rejects`: rows with a wrong number
+    of values.
+    """
+
+    columns: pa.Table
+    rows: np.ndarray
+    rejects: list[Reject]
+
+
+def read_first_row(path: Path) -> list[str]:
+    """The values of the first line. Raises InputError if the file is absent, empty or not UTF-8 text."""
+    import csv as csv_module
+
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            first = next(csv_module.reader(stream), None)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; supply it or correct the path in the profile") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: a folder, expected a CSV file") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text at byte {error.start}; convert it to UTF-8") from error
+    if not first:
+        raise InputError(f"{path}: the first line is empty; expected CSV rows")
+    return first
+
+
+def read_csv_rows(path: Path, names: Sequence[str], *, header: bool, wanted: Sequence[str]) -> CsvRows:
+    """Read the `wanted` columns of a CSV file as text.
+
+    `names` are all columns of the file in order, `header` says whether its first line holds them. Quoted values may
+    hold commas but no line breaks. Raises InputError naming the file if it is not UTF-8.
+    """
+    rejects: list[Reject] = []
+
+    def keep_bad_row(row: csv.InvalidRow) -> str:
+        reason = f"expected {row.expected_columns} values, found {row.actual_columns if row.text else 0}"
+        rejects.append(Reject(row.number, None, reason))
+        return "skip"
+
+    try:
+        table = csv.read_csv(
+            path,
+            read_options=csv.ReadOptions(use_threads=False, column_names=list(names), skip_rows=int(header)),
+            parse_options=csv.ParseOptions(invalid_row_handler=keep_bad_row, ignore_empty_lines=False),
+            convert_options=csv.ConvertOptions(
+                include_columns=list(wanted), column_types=dict.fromkeys(wanted, pa.string()), strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        if "Empty CSV" in str(error):
+            table = pa.table({name: pa.array([], pa.string()) for name in wanted})
+        else:
+            raise InputError(f"{path}: cannot be read as CSV: {error}") from error
+    rows = _line_numbers(table.num_rows, rejects, header=header)
+    filled = _not_blank(table)
+    return CsvRows(table.filter(filled).combine_chunks(), rows[filled.to_numpy(zero_copy_only=False)], rejects)
+
+
+def _not_blank(table: pa.Table) -> pa.ChunkedArray:
+    """Which rows hold any value at all: a blank line is no photo, and no mistake either."""
+    return pc.not_equal(pc.binary_join_element_wise(*table.columns, ""), "")
+
+
+def _line_numbers(num_rows: int, rejects: Sequence[Reject], *, header: bool) -> np.ndarray:
+    """Line numbers of the good rows: all lines but the header's and the rejected ones."""
+    lines = np.arange(1, num_rows + len(rejects) + 1 + header)
+    taken = [reject.row for reject in rejects] + ([1] if header else [])
+    return np.setdiff1d(lines, np.array(taken, dtype=np.int64), assume_unique=True)
+
+
+def first_of_each(values: pa.Array) -> np.ndarray:
+    """For each value the index of its first occurrence: int64[n]."""
+    codes = pc.dictionary_encode(values).indices.to_numpy(zero_copy_only=False)
+    if len(codes) == 0:
+        return np.empty(0, dtype=np.int64)
+    _, first = np.unique(codes, return_index=True)
+    return np.asarray(first[codes])
