@@ -1,0 +1,266 @@
+"""The crawl itself: many photos of several buckets on their way at once.
+
+Here the parts meet: stores plan and record, the frontier says which photo is next, the fetcher asks, decisions say
+what follows, threads decode. The one idea: a fixed number of workers, each with one photo in hand from taking it to
+recording it, bounds connections, memory and the work lost in a crash alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+from geo_pipeline.crawl.decisions import Again, Outcome, Visit, decide
+from geo_pipeline.crawl.fetching import Fetcher, Reply
+from geo_pipeline.crawl.frontier import Frontier
+from geo_pipeline.crawl.photo import RefusedPictureError, store_picture
+from geo_pipeline.crawl.progress import BucketResult, CrawlProgress
+from geo_pipeline.crawl.rows import outcome_row
+from geo_pipeline.crawl.settings import CrawlSettings
+from geo_pipeline.crawl.storage import Bucket, BucketStore
+from geo_pipeline.crawl.urls import InvalidUrlError, origin_of, parse_url, with_size_suffix
+from geo_pipeline.shards.manifest import ManifestRow, Status
+
+WAITING_PHOTOS = 10_000
+"""Photos that wait in memory for their turn; the others stay in their bucket's table."""
+
+_SYNC_SECONDS = 1.0
+_ROWS_AT_A_TIME = 1024
+
+
+@dataclass(eq=False)
+class _Work:
+    """A bucket in work; `num_left` counts its due photos without an outcome."""
+
+    store: BucketStore
+    num_left: int
+    requests: int = 0
+    bytes_received: int = 0
+    has_failed: bool = False
+
+
+class Engine:
+    """Crawls buckets; iterate `results` once, within one event loop."""
+
+    def __init__(
+        self,
+        buckets: Sequence[Bucket],
+        settings: CrawlSettings,
+        *,
+        on_progress: Callable[[CrawlProgress], None] | None,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._buckets, self._settings, self._on_progress, self._now = buckets, settings, on_progress, now
+        self._in_work: set[_Work] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._outcomes: Counter[Status] = Counter()
+        self._num_done = self._num_finished = self._num_requests = self._num_bytes = 0
+
+    async def results(self) -> AsyncGenerator[BucketResult, None]:
+        """Each bucket as it is finished.
+
+        When the iteration ends early, for whatever reason, everything recorded so far is kept for the next crawl.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._started = self._loop.time()
+        self._finished: asyncio.Queue[BucketResult | BaseException] = asyncio.Queue()
+        self._frontier: Frontier[Visit[_Work]] = Frontier(
+            per_host=self._settings.per_host,
+            capacity=WAITING_PHOTOS,
+            horizon=self._settings.max_retry_wait_seconds,
+            clock=self._loop.time,
+        )
+        self._threads = ThreadPoolExecutor(self._settings.decode_threads, thread_name_prefix="decode")
+        try:
+            async with Fetcher(self._settings, self._now) as self._fetcher:
+                self._start_parts()
+                try:
+                    for _ in self._buckets:
+                        yield await self._next_result()
+                    self._report()
+                finally:
+                    await self._cancel_parts()
+        finally:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            for work in self._in_work:
+                with contextlib.suppress(OSError):  # of a full disk: its bucket's result has told of it
+                    work.store.close()
+
+    async def _next_result(self) -> BucketResult:
+        result = await self._finished.get()
+        if isinstance(result, BaseException):
+            raise result
+        self._num_finished += 1
+        return result
+
+    def _start_parts(self) -> None:
+        self._start(self._feed())
+        self._start(self._sync_regularly())
+        for _ in range(self._settings.concurrency):
+            self._start(self._visit_one_by_one())
+
+    def _start(self, part: Coroutine[None, None, None]) -> None:
+        """Run a part of the crawl; if it breaks, the whole crawl ends with its error."""
+        task = asyncio.create_task(part)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self._finished.put_nowait(error)
+
+    async def _cancel_parts(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _feed(self) -> None:
+        """Open one bucket after another and queue its due photos while there is room."""
+        for bucket in self._buckets:
+            await self._frontier.room()
+            try:
+                store = await asyncio.to_thread(BucketStore, bucket, self._settings, self._now())
+            except Exception as error:  # noqa: BLE001 it is this bucket's result and stops no other bucket
+                self._num_done += bucket.photos.num_rows
+                self._finished.put_nowait(BucketResult(bucket.key, None, 0, 0, changed=False, error=error))
+                continue
+            await self._feed_bucket(_Work(store, store.plan.due.num_rows))
+
+    async def _feed_bucket(self, work: _Work) -> None:
+        self._in_work.add(work)
+        self._num_done += work.store.plan.num_listed - work.num_left
+        for url, until in work.store.deferrals:
+            self._frontier.hold(origin_of(parse_url(url)), (until - self._now()).total_seconds())
+        if not work.num_left:
+            self._start(self._finish(work))
+        for visit in self._visits(work):
+            await self._frontier.room()
+            self._frontier.add(origin_of(visit.target), visit)
+
+    def _visits(self, work: _Work) -> Iterator[Visit[_Work]]:
+        """A visit for each due photo; one with an unusable URL has its outcome at once."""
+        for batch in work.store.plan.due.to_batches(max_chunksize=_ROWS_AT_A_TIME):
+            for row in batch.to_pylist():
+                photo_id, url, attempts = row["photo_id"], row["url"], row["attempts"]
+                try:
+                    start = with_size_suffix(parse_url(url), self._settings.size_suffix)
+                except InvalidUrlError as error:
+                    self._record(work, ManifestRow(photo_id, url, Status.INVALID_URL, error=str(error)[:300]))
+                else:
+                    yield Visit(work, photo_id, url, start, start, earlier_attempts=attempts)
+
+    async def _visit_one_by_one(self) -> None:
+        """A worker: take a photo, see to it, take the next."""
+        while (visit := await self._frontier.take()) is not None:
+            origin = origin_of(visit.target)
+            held = self._frontier.held_seconds(origin)
+            if visit.owner.has_failed:
+                self._frontier.release(origin)
+            elif held > 0:
+                self._frontier.release(origin)
+                outcome = Outcome(Status.DEFERRED, "its origin asked for a longer pause", pause_seconds=held)
+                self._record(visit.owner, outcome_row(visit, None, outcome, self._now()))
+            else:
+                await self._ask(visit, origin)
+
+    async def _ask(self, visit: Visit[_Work], origin: str) -> None:
+        """Make one request and act on what it brought."""
+        reply = await self._fetcher.request(visit.target)
+        self._count(visit.owner, reply)
+        step = decide(visit, reply, self._settings, random.random())  # noqa: S311 it spreads retries, no secret
+        if step.hold_seconds:
+            self._frontier.hold(origin, step.hold_seconds)
+        self._frontier.release(origin)
+        if isinstance(step, Again):
+            self._frontier.add(origin_of(step.visit.target), step.visit, step.wait_seconds)
+        elif step.status is Status.OK:
+            await self._store_photo(visit, reply, step)
+        else:
+            self._record(visit.owner, outcome_row(visit, reply, step, self._now()))
+
+    async def _store_photo(self, visit: Visit[_Work], reply: Reply, outcome: Outcome) -> None:
+        """Decode a body in a thread and record the picture, or why it is none."""
+        try:
+            picture = await self._loop.run_in_executor(self._threads, store_picture, reply.body, self._settings)
+        except RefusedPictureError as refusal:
+            self._record(visit.owner, outcome_row(visit, reply, refusal, self._now()))
+        else:
+            self._record(visit.owner, outcome_row(visit, reply, outcome, self._now(), picture), picture.jpeg)
+
+    def _count(self, work: _Work, reply: Reply) -> None:
+        work.requests += 1
+        work.bytes_received += reply.bytes_received
+        self._num_requests += 1
+        self._num_bytes += reply.bytes_received
+
+    def _record(self, work: _Work, row: ManifestRow, jpeg: bytes | None = None) -> None:
+        """Keep an outcome; the last one finishes its bucket."""
+        if work.has_failed:
+            return
+        try:
+            work.store.record(row, jpeg)
+        except OSError as error:
+            self._fail(work, error)
+            return
+        self._outcomes[row.status] += 1
+        self._num_done += 1
+        work.num_left -= 1
+        if not work.num_left:
+            self._start(self._finish(work))
+
+    async def _finish(self, work: _Work) -> None:
+        """Put a bucket's manifest in place and hand out its result."""
+        try:
+            manifest, has_changed = await asyncio.to_thread(work.store.finish)
+        except Exception as error:  # noqa: BLE001 as in _feed
+            self._fail(work, error)
+            return
+        self._in_work.discard(work)
+        key = work.store.bucket.key
+        self._finished.put_nowait(BucketResult(key, manifest, work.requests, work.bytes_received, has_changed))
+
+    def _fail(self, work: _Work, error: Exception) -> None:
+        """Give a bucket up for this crawl; what is recorded of it stays for the next."""
+        if work.has_failed:
+            return
+        work.has_failed = True
+        self._num_done += work.num_left
+        key = work.store.bucket.key
+        self._finished.put_nowait(
+            BucketResult(key, None, work.requests, work.bytes_received, changed=False, error=error)
+        )
+
+    async def _sync_regularly(self) -> None:
+        """About every second: what is recorded goes to the disk, how far the crawl is goes to whoever watches."""
+        while True:
+            await asyncio.sleep(_SYNC_SECONDS)
+            for work in [work for work in self._in_work if not work.has_failed]:
+                try:
+                    await asyncio.to_thread(work.store.sync)
+                except OSError as error:
+                    self._fail(work, error)
+            self._report()
+
+    def _report(self) -> None:
+        if self._on_progress is None:
+            return
+        self._on_progress(
+            CrawlProgress(
+                seconds=self._loop.time() - self._started,
+                photos_total=sum(bucket.photos.num_rows for bucket in self._buckets),
+                photos_done=self._num_done,
+                buckets_total=len(self._buckets),
+                buckets_done=self._num_finished,
+                requests=self._num_requests,
+                bytes_received=self._num_bytes,
+                outcomes=dict(self._outcomes),
+            )
+        )

@@ -1,0 +1,172 @@
+"""One request: what a URL answers, within a deadline, a size and a minimum rate.
+
+Here lives everything that touches the network. A request never follows a redirect and never repeats itself: what comes
+next is for `decisions.py`, when it may happen for `frontier.py`. The one idea: whatever a server does, a request ends
+with a `Reply`, in bounded time and memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+import aiohttp
+from aiohttp.http_exceptions import ContentLengthError, TransferEncodingError
+from yarl import URL
+
+from geo_pipeline.crawl.address_guard import BlockedAddressError, GuardedResolver, check_literal_host
+from geo_pipeline.crawl.headers import opt_out, retry_after_seconds
+from geo_pipeline.crawl.settings import CrawlSettings
+from geo_pipeline.shards.manifest import Status
+
+SLOW_AFTER_SECONDS = 5.0
+"""The minimum rate is asked for once a body has had this long to arrive."""
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_WITHOUT_CONTENT = frozenset({204, 205})
+_DNS_SECONDS = 300
+_HEADERS = {"Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What one request brought.
+
+    `status` is `ok` when a whole body arrived. A redirect has its target in `location`; its `redirect_error` stands
+    if the target is not followed. `retry_after` is in seconds.
+    """
+
+    url: URL
+    status: Status
+    http_status: int | None = None
+    body: bytes = b""
+    bytes_received: int = 0
+    location: str | None = None
+    retry_after: float | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+    error: str | None = None
+
+
+class Fetcher:
+    """A session with keep-alive connections that lead to permitted addresses only; use it with `async with`."""
+
+    def __init__(self, settings: CrawlSettings, now: Callable[[], datetime]) -> None:
+        self._settings = settings
+        self._now = now
+        self.requests = 0
+
+    async def __aenter__(self) -> Self:
+        resolver = GuardedResolver(self._settings.allow_origins)
+        # Limits of connections are the frontier's: it must know about them to choose what to ask next.
+        connector = aiohttp.TCPConnector(limit=0, resolver=resolver, ttl_dns_cache=_DNS_SECONDS)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            headers=_HEADERS | {"User-Agent": self._settings.agent_header},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def request(self, url: URL) -> Reply:
+        """Ask for a URL once. Whatever goes wrong is in the reply; only cancellation is raised."""
+        self.requests += 1
+        try:
+            check_literal_host(url, self._settings.allow_origins)
+            async with asyncio.timeout(self._settings.timeout_seconds):
+                async with self._session.get(url, allow_redirects=False) as response:
+                    return await self._read(url, response)
+        except (aiohttp.ClientError, BlockedAddressError, OSError, ValueError) as error:
+            return Reply(url, _failure(error), error=f"{type(error).__name__}: {error}"[:300])
+
+    async def _read(self, url: URL, response: aiohttp.ClientResponse) -> Reply:
+        """Judge the headers, then read the body if it is worth reading."""
+        headers = response.headers
+        status, error = self._judge_head(response)
+        body, received = b"", 0
+        if status is Status.OK:
+            status, error, body, received = await self._read_body(response)
+        return Reply(
+            url,
+            status,
+            http_status=response.status,
+            body=body,
+            bytes_received=received,
+            location=headers.get("Location") if response.status in _REDIRECTS else None,
+            retry_after=retry_after_seconds(headers.get("Retry-After"), self._now()),
+            etag=headers.get("ETag"),
+            last_modified=headers.get("Last-Modified"),
+            error=error,
+        )
+
+    def _judge_head(self, response: aiohttp.ClientResponse) -> tuple[Status, str | None]:
+        """The status that the headers alone decide and why; `ok` if the body decides."""
+        status = _status_of_code(response.status)
+        if status is not Status.OK:
+            return status, None if status is Status.EMPTY else f"HTTP {response.status} {response.reason or ''}".strip()
+        headers = response.headers
+        refusal = opt_out(headers.getall("X-Robots-Tag", ()), headers.get("tdm-reservation"), self._settings.user_agent)
+        if refusal:
+            return Status.OPTED_OUT, refusal
+        announced = response.content_length or 0
+        if announced > self._settings.max_bytes:
+            return Status.TOO_LARGE, f"{announced} bytes announced"
+        return Status.OK, None
+
+    async def _read_body(self, response: aiohttp.ClientResponse) -> tuple[Status, str | None, bytes, int]:
+        """(status, error, body, bytes received): the body comes back only if it is whole."""
+        chunks: list[bytes] = []
+        received, started = 0, time.monotonic()
+        try:
+            while chunk := await response.content.readany():
+                chunks.append(chunk)
+                received += len(chunk)
+                if received > self._settings.max_bytes:
+                    compressed = "Content-Encoding" in response.headers
+                    return (Status.BOMB if compressed else Status.TOO_LARGE), f"over {received} bytes", b"", received
+                seconds = time.monotonic() - started
+                if seconds > SLOW_AFTER_SECONDS and received < seconds * self._settings.min_bytes_per_second:
+                    return Status.TOO_SLOW, f"{received} bytes in {seconds:.0f} seconds", b"", received
+        except aiohttp.ClientPayloadError as error:
+            return _payload_failure(error), str(error.__cause__ or error)[:300], b"", received
+        if not received:
+            return Status.EMPTY, None, b"", 0
+        return Status.OK, None, b"".join(chunks), received
+
+
+def _status_of_code(code: int) -> Status:
+    """The status that an HTTP status code decides; `ok` if the body decides."""
+    named = {404: Status.NOT_FOUND, 410: Status.GONE, 429: Status.THROTTLED, 206: Status.PROTOCOL_ERROR}
+    if code in named:
+        return named[code]
+    if code in _WITHOUT_CONTENT:
+        return Status.EMPTY
+    by_class = {2: Status.OK, 3: Status.REDIRECT_ERROR, 4: Status.FORBIDDEN, 5: Status.SERVER_ERROR}
+    return by_class.get(code // 100, Status.PROTOCOL_ERROR)
+
+
+def _payload_failure(error: aiohttp.ClientPayloadError) -> Status:
+    """A body cut short, or one that breaks the rules of its encoding."""
+    cut_short = isinstance(error.__cause__, ContentLengthError | TransferEncodingError)
+    return Status.TRUNCATED if cut_short else Status.PROTOCOL_ERROR
+
+
+def _failure(error: Exception) -> Status:
+    """The status of a request that brought no answer."""
+    match error:
+        case BlockedAddressError():
+            return Status.BLOCKED_ADDRESS
+        case TimeoutError():
+            return Status.TIMEOUT
+        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
+            return Status.INVALID_URL
+        case aiohttp.ClientConnectionError() | OSError():
+            return Status.CONNECTION
+    return Status.PROTOCOL_ERROR

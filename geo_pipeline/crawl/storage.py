@@ -1,0 +1,240 @@
+"""The files of one bucket while it is crawled: shards, ledger, manifest.
+
+Here live opening (with recovery after a crash), recording and finishing. Requests and decoding are not known here. The
+one idea: a record is appended to the shard, then its row to the ledger, and only `finish` makes a manifest of both;
+at any instant the folder holds enough to continue.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from geo_pipeline import store
+from geo_pipeline.crawl.compaction import (
+    compact,
+    delete_unnamed_shards,
+    named_shards,
+    next_shard_number,
+    shard_name,
+)
+from geo_pipeline.crawl.ledger import Ledger
+from geo_pipeline.crawl.planning import Plan, merge, plan
+from geo_pipeline.crawl.settings import CrawlSettings
+from geo_pipeline.errors import InputError
+from geo_pipeline.shards.format import DamagedRecordError, ShardWriter, unpack_record
+from geo_pipeline.shards.manifest import MANIFEST_SCHEMA, ManifestRow, Status, empty_manifest, manifest_table
+
+MANIFEST = "manifest.parquet"
+LEDGER = "ledger.jsonl"
+
+_LIMITS_KEY = b"geo_pipeline.crawl_limits"
+_LIMITS = frozenset(
+    {"allow_origins", "max_redirects", "max_bytes", "max_pixels", "min_side", "placeholder_sha256", "placeholder_urls"}
+)
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A share of a photo set: `photos` has `photo_id, url`; its shards and manifest are in `directory`."""
+
+    key: str
+    photos: pa.Table
+    directory: Path
+
+
+class BucketStore:
+    """One bucket's files, open for a crawl.
+
+    Opening recovers what an interrupted crawl recorded, deletes shards that nothing names and plans what is due.
+    Raises InputError if another process is crawling the bucket or its list has a doubled id.
+    """
+
+    def __init__(self, bucket: Bucket, settings: CrawlSettings, now: datetime) -> None:
+        self.bucket = bucket
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._writer: ShardWriter | None = None
+        self._num_in_shard = self._num_synced = 0
+        self._is_closed = False
+        bucket.directory.mkdir(parents=True, exist_ok=True)
+        self._ledger = Ledger(bucket.directory / LEDGER)
+        try:
+            self.plan = self._recover(now)
+        except BaseException:
+            self._ledger.close()
+            raise
+
+    def record(self, row: ManifestRow, jpeg: bytes | None = None) -> ManifestRow:
+        """Record a photo's outcome, with its picture if there is one; returns the row with the picture's place."""
+        if jpeg is not None:
+            writer = self._shard()
+            offset, length = writer.append(row.photo_id, jpeg)
+            self._num_in_shard += 1
+            row = replace(row, shard=writer.path.name, offset=offset, length=length)
+        self._ledger.append(row)
+        return row
+
+    def sync(self) -> None:
+        """Wait until everything recorded is on the disk; safe to call from another thread than `record`."""
+        with self._lock:
+            num_rows = self._ledger.num_rows
+            if self._is_closed or num_rows == self._num_synced:
+                return
+            if self._writer:
+                self._writer.sync()
+            self._ledger.mark_synced(num_rows)
+            self._num_synced = num_rows
+
+    def finish(self) -> tuple[pa.Table, bool]:
+        """(manifest, whether it changed): put shards and manifest in place and remove the ledger.
+
+        Every photo that was due must have been recorded.
+        """
+        with self._lock:
+            manifest = self._manifest
+            has_changed = not self.plan.is_settled or self._ledger.num_rows > 0
+            if has_changed:
+                manifest = self._replace_manifest()
+            self._ledger.remove()
+            self._close_writer()
+            return manifest, has_changed
+
+    def close(self) -> None:
+        """Leave the bucket as it is, to be continued; harmless after `finish`."""
+        try:
+            self.sync()
+        finally:
+            with self._lock:
+                self._ledger.close()
+                self._close_writer()
+
+    @property
+    def deferrals(self) -> list[tuple[str, datetime]]:
+        """(final URL, moment) of the photos that stay deferred: their origins asked not to be asked before."""
+        rows = self._manifest.filter(pc.equal(self._manifest["status"], Status.DEFERRED.value)).to_pylist()
+        return [(row["final_url"] or row["url"], row["next_attempt_at"]) for row in rows if row["next_attempt_at"]]
+
+    def settled_sources(self) -> dict[tuple[str, str], tuple[Status, str | None]]:
+        """(status, hash of the body) by (photo id, URL) for the manifest's rows that need no new attempt."""
+        due = set(self.plan.due["photo_id"].to_pylist())
+        rows = self._manifest.select(["photo_id", "url", "status", "source_sha256"]).to_pylist()
+        return {
+            (row["photo_id"], row["url"]): (Status(row["status"]), row["source_sha256"])
+            for row in rows
+            if row["photo_id"] not in due
+        }
+
+    def _recover(self, now: datetime) -> Plan:
+        """Return to the last state that can be trusted and plan from there."""
+        folder = self.bucket.directory
+        self._manifest, base = _read_manifest(folder / MANIFEST)
+        sizes = {path.name: path.stat().st_size for path in folder.glob("shard-*.msg")}
+        self._ledger.recover(base, lambda row, is_durable: _is_whole(folder, sizes, row, is_durable=is_durable))
+        rows = list(self._ledger.rows())
+        self._continue_shard(rows)
+        recorded = {row.photo_id: row for row in rows}
+        delete_unnamed_shards(folder, named_shards(self._manifest) | {r.shard for r in recorded.values() if r.shard})
+        self._num_synced = self._ledger.num_rows
+        readable = _readable_rows(self._manifest, sizes)
+        limits_changed = (self._manifest.schema.metadata or {}).get(_LIMITS_KEY) != _limits(self._settings)
+        made = plan(self.bucket.photos, readable, manifest_table(recorded.values()), now, limits_changed=limits_changed)
+        return replace(made, is_settled=made.is_settled and readable.num_rows == self._manifest.num_rows)
+
+    def _continue_shard(self, recorded: list[ManifestRow]) -> None:
+        """Reopen the shard that an interrupted crawl was writing, cut back to its last recorded byte."""
+        placed = [row for row in recorded if row.shard]
+        if not placed:
+            return
+        last = max(row.shard or "" for row in placed)
+        rows = [row for row in placed if row.shard == last]
+        end = max((row.offset or 0) + (row.length or 0) for row in rows)
+        self._writer = ShardWriter(self.bucket.directory / last, end)
+        self._num_in_shard = len(rows)
+
+    def _shard(self) -> ShardWriter:
+        """The shard that takes the next record."""
+        if self._writer is None or self._num_in_shard >= self._settings.records_per_shard:
+            with self._lock:
+                if self._writer:
+                    self._writer.sync()
+                    self._writer.close()
+                number = next_shard_number(self.bucket.directory)
+                self._writer = ShardWriter(self.bucket.directory / shard_name(number))
+                self._num_in_shard = 0
+        return self._writer
+
+    def _replace_manifest(self) -> pa.Table:
+        """Shards first, then the manifest, then the deletion of what it no longer names."""
+        folder = self.bucket.directory
+        if self._writer:
+            self._writer.sync()
+        recorded = manifest_table({row.photo_id: row for row in self._ledger.rows()}.values())
+        manifest = merge(self.bucket.photos, self._manifest, recorded)
+        manifest = compact(folder, manifest, self._settings.records_per_shard)
+        manifest = manifest.replace_schema_metadata({_LIMITS_KEY: _limits(self._settings)})
+        store.sync_folder(folder)
+        store.write_table(folder / MANIFEST, manifest)
+        delete_unnamed_shards(folder, named_shards(manifest))
+        return manifest
+
+    def _close_writer(self) -> None:
+        self._is_closed = True
+        if self._writer:
+            self._writer.close()
+
+
+def _read_manifest(path: Path) -> tuple[pa.Table, str]:
+    """(the manifest, its hash), or an empty one."""
+    if not path.exists():
+        return empty_manifest(), "none"
+    table = store.read_table(path)
+    if table.schema.names != MANIFEST_SCHEMA.names:
+        raise InputError(
+            f"{path}: its columns are {', '.join(table.schema.names)}; expected {', '.join(MANIFEST_SCHEMA.names)}. "
+            f"It was written by another version: move it away to crawl this bucket anew"
+        )
+    metadata = table.schema.metadata
+    return table.cast(MANIFEST_SCHEMA.with_metadata(metadata)), hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _readable_rows(manifest: pa.Table, sizes: Mapping[str, int]) -> pa.Table:
+    """The rows without a record, or with one that lies within a shard that is there."""
+    places = manifest.select(["shard", "offset", "length"]).to_pydict()
+    readable = [
+        shard is None or sizes.get(shard, -1) >= offset + length
+        for shard, offset, length in zip(places["shard"], places["offset"], places["length"], strict=True)
+    ]
+    return manifest.filter(pa.array(readable, pa.bool_()))
+
+
+def _is_whole(folder: Path, sizes: Mapping[str, int], row: ManifestRow, *, is_durable: bool) -> bool:
+    """Whether a row of the ledger speaks of a record that is there, as it was when it was recorded."""
+    if row.shard is None or row.offset is None or row.length is None:
+        return True
+    if sizes.get(row.shard, -1) < row.offset + row.length:
+        return False
+    if is_durable:
+        return True
+    path = folder / row.shard
+    with path.open("rb") as stream:
+        stream.seek(row.offset)
+        packed = stream.read(row.length)
+    try:
+        photo_id, image = unpack_record(packed, path, row.offset)
+    except DamagedRecordError:
+        return False
+    return photo_id == row.photo_id and hashlib.sha256(image).hexdigest() == row.image_sha256
+
+
+def _limits(settings: CrawlSettings) -> bytes:
+    """The settings that decide refusals, as text to compare."""
+    return json.dumps(settings.model_dump(mode="json", include=set(_LIMITS)), sort_keys=True).encode()
