@@ -1,0 +1,113 @@
+"""Curves and histograms as figures.
+
+Here lives what is drawn against an axis. Not here: maps (maps.py), files (theme.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+
+from geo_pipeline.evaluation.accuracy import HIERARCHY, head_label
+from geo_pipeline.evaluation.theme import ACCENT, INK, MARK, MUTED, RULE, STEPS, styled
+
+_SIZE = (5.4, 3.5)  # inches: small, so that the text stays readable on a phone
+_NEAREST_KM = 0.5
+_FARTHEST_KM = 20_100  # half the circumference, rounded up
+
+
+def error_distribution_figure(predictions: pa.Table, radii_km: Sequence[int]) -> Figure:
+    """For each head the share of photos whose answer is at most so far off, over a logarithmic axis of kilometres.
+
+    predictions: `p_key, distance_km` of one benchmark and one model; the radii of the accuracy table are marked.
+    """
+    with styled():
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        axes = figure.add_subplot(xscale="log", xlim=(_NEAREST_KM, _FARTHEST_KM), ylim=(0, 100))
+        axes.set_xticks([1, 10, 100, 1000, 10_000], minor=False)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda km, _: f"{km:,.0f}"))
+        axes.minorticks_off()
+        axes.vlines(radii_km, 0, 100, colors=RULE, linewidths=1)
+        distances = predictions["distance_km"].to_numpy()
+        keys = np.array(predictions["p_key"].to_pylist())
+        for p_key, colour in _line_colours(list(dict.fromkeys(keys.tolist()))).items():
+            width = 2.4 if p_key == HIERARCHY else 1.8
+            axes.plot(*_shares_within(distances[keys == p_key]), label=head_label(p_key), color=colour, linewidth=width)
+        axes.set_xlabel("distance to the true place, km")
+        _percent_axis(axes, "photos at most so far off")
+        axes.legend(frameon=False, loc="upper left", labelcolor=INK)
+    return figure
+
+
+def loss_figure(epochs: Sequence[int], series: Mapping[str, Sequence[float]]) -> Figure:
+    """Losses over the epochs, a line for each of at most four series."""
+    with styled():
+        figure, axes = _over_epochs(epochs, series)
+        axes.set_ylabel("loss")
+    return figure
+
+
+def accuracy_figure(epochs: Sequence[int], series: Mapping[str, Sequence[float]]) -> Figure:
+    """Shares of validation photos in percent over the epochs, a line for each of at most four series."""
+    with styled():
+        figure, axes = _over_epochs(epochs, series)
+        axes.set_ylim(0, 100)
+        _percent_axis(axes, "validation photos within")
+    return figure
+
+
+def histogram_figure(values: npt.NDArray[np.float64], label: str, *, logarithmic: bool = False) -> Figure:
+    """How often which values occur; on a logarithmic axis the values must be positive."""
+    with styled():
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        axes = figure.add_subplot()
+        if logarithmic:
+            axes.set_xscale("log")
+            bins = np.geomspace(values.min(), values.max() * (1 + 1e-9), 41)
+        else:
+            bins = np.histogram_bin_edges(values, bins=40)
+        axes.hist(values, bins=bins.tolist(), color=MARK)
+        axes.set_xlabel(label)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    return figure
+
+
+def _over_epochs(epochs: Sequence[int], series: Mapping[str, Sequence[float]]) -> tuple[Figure, Axes]:
+    """A figure with the series as lines, the last one in the accent colour."""
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    axes = figure.add_subplot()
+    colours = (*STEPS, ACCENT)[-len(series) :]
+    for (name, values), colour in zip(series.items(), colours, strict=True):
+        axes.plot(epochs, values, label=name, color=colour, linewidth=2, marker="o", markersize=3.5)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(axis="y")
+    axes.legend(frameon=False, labelcolor=INK)
+    return figure, axes
+
+
+def _line_colours(p_keys: Sequence[str]) -> dict[str, str]:
+    """Steps of one colour for the partitionings in order, the accent for f*, which comes last and lies on top."""
+    plain = [p_key for p_key in p_keys if p_key != HIERARCHY]
+    colours = {p_key: STEPS[min(k, len(STEPS) - 1)] for k, p_key in enumerate(plain)}
+    return colours | ({HIERARCHY: ACCENT} if HIERARCHY in p_keys else {})
+
+
+def _shares_within(distances_km: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Points of the curve distance -> percent of photos at most so far off, at most a few hundred of them."""
+    at = np.geomspace(_NEAREST_KM, _FARTHEST_KM, 300)
+    within = np.searchsorted(np.sort(distances_km), at, side="right").astype(np.float64)
+    return at, 100 * within / len(distances_km)
+
+
+def _percent_axis(axes: Axes, label: str) -> None:
+    axes.yaxis.set_major_formatter(PercentFormatter(decimals=0))
+    axes.set_ylabel(label, color=MUTED)
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)

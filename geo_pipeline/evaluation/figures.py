@@ -1,0 +1,49 @@
+"""Figures as PNG files, for the Dagster page and for anything else that shows pictures.
+
+Here live the functions that take plain tables and return bytes. Not here: the drawing itself (charts.py, maps.py,
+sheet.py) and the report, which puts the same figures into a page as SVG.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from geo_pipeline.evaluation import charts, maps
+from geo_pipeline.evaluation.metrics import MetricRow, loss_series
+from geo_pipeline.evaluation.sheet import photo_sheet
+from geo_pipeline.evaluation.theme import png
+
+__all__ = ["cells_map", "error_distribution", "error_map", "histogram", "loss_curves", "photo_sheet"]
+
+
+def cells_map(cells: Mapping[str, pa.Table]) -> bytes:
+    """World maps of partitionings (tables of cells by name): the more photos in a cell, the more opaque it is."""
+    return png(maps.cells_figure(cells))
+
+
+def error_map(predictions: pa.Table) -> bytes:
+    """A world map of errors, true place -> answer.
+
+    predictions: `true_latitude, true_longitude, latitude, longitude, distance_km`, one row for each photo: choose one
+    benchmark, model and p_key first.
+    """
+    return png(maps.error_figure(predictions))
+
+
+def error_distribution(predictions: pa.Table, radii_km: Sequence[int] = (1, 25, 200, 750, 2500)) -> bytes:
+    """For each p_key the share of photos by distance. predictions: `p_key, distance_km` of one benchmark and model."""
+    return png(charts.error_distribution_figure(predictions, radii_km))
+
+
+def loss_curves(rows: Sequence[MetricRow]) -> bytes:
+    """Training and validation loss by epoch. rows: the lines of `metrics.jsonl`, at least one."""
+    return png(charts.loss_figure(*loss_series(rows)))
+
+
+def histogram(values: npt.NDArray[np.float64], label: str, *, logarithmic: bool = False) -> bytes:
+    """How often which values occur (for example photos per cell, levels); label: what the values are, with unit."""
+    return png(charts.histogram_figure(values, label, logarithmic=logarithmic))

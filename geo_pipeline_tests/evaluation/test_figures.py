@@ -1,0 +1,118 @@
+import io
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+from PIL import Image
+
+from geo_pipeline.evaluation import charts, figures, maps
+from geo_pipeline.evaluation.metrics import loss_series
+from geo_pipeline_tests.evaluation.made_up import cells, jpeg, metrics, predictions
+
+
+def opened(picture: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(picture))
+    assert image.format == "PNG"
+    return image
+
+
+def has_colour(image: Image.Image, red_over_blue: int) -> bool:
+    pixels = np.asarray(image.convert("RGB"), dtype=int)
+    return bool((pixels[..., 0] - pixels[..., 2] > red_over_blue).any())
+
+
+def test_a_map_of_cells_is_blue_where_cells_are_and_has_a_map_for_each_partitioning() -> None:
+    made = cells()
+    one, three = opened(figures.cells_map({"fine": made["fine"]})), opened(figures.cells_map(made))
+    assert three.height == pytest.approx(3 * one.height, abs=3)
+    pixels = np.asarray(one.convert("RGB"), dtype=int)
+    share_of_blue = (pixels[..., 2] - pixels[..., 0] > 25).mean()
+    assert 0.1 < share_of_blue < 0.9
+
+
+def test_cells_of_more_photos_are_more_opaque() -> None:
+    (axes,) = maps.cells_figure({"fine": (made := cells()["fine"])}).axes
+    opacities = axes.collections[0].get_facecolor()[:, 3]
+    photos = made["imgs_per_cell"].to_numpy()
+    assert (np.diff(opacities[np.argsort(photos, kind="stable")]) >= 0).all()
+    assert 0 < opacities.min() < 0.3
+    assert opacities.max() == 1
+
+
+def test_the_error_map_has_a_dot_for_each_photo_at_its_true_place() -> None:
+    table = predictions("b", 80)
+    answers = table.filter(pc.equal(table["p_key"], "hierarchy"))
+    (axes,) = maps.error_figure(answers).axes
+    _, dots = axes.collections
+    expected = np.column_stack([answers["true_longitude"], answers["true_latitude"]])
+    assert sorted(map(tuple, np.asarray(dots.get_offsets()).tolist())) == sorted(map(tuple, expected.tolist()))
+    assert has_colour(opened(figures.error_map(answers)), 60)
+
+
+def test_error_lines_lead_from_the_truth_to_the_answer_and_never_across_the_map() -> None:
+    table = predictions("b", 400, seed=2)
+    answers = table.filter(pc.equal(table["p_key"], "coarse"))
+    lines = maps.error_figure(answers).axes[0].collections[0].get_segments()
+    assert all(np.abs(np.diff(line[:, 0])).max(initial=0) <= 180 for line in lines)
+    starts = {tuple(np.round(line[0], 6)) for line in lines}
+    ends = {tuple(np.round(line[-1], 6)) for line in lines}
+    for row in answers.to_pylist():
+        if row["distance_km"] > maps.BANDS_KM[0]:
+            assert (round(row["true_longitude"], 6), round(row["true_latitude"], 6)) in starts
+            assert (round(row["longitude"], 6), round(row["latitude"], 6)) in ends
+
+
+def test_an_answer_that_hits_its_place_exactly_is_drawn_without_a_line() -> None:
+    table = predictions("b", 3).slice(0, 3)
+    exact = table.set_column(table.column_names.index("distance_km"), "distance_km", [np.zeros(3)])
+    assert maps.error_figure(exact).axes[0].collections[0].get_segments() == []
+
+
+def test_bands_begin_behind_their_limit() -> None:
+    assert maps.error_bands(np.array([0.0, 25.0, 25.1, 200.0, 750.0, 2500.0, 2501.0])).tolist() == [0, 0, 1, 1, 2, 3, 4]
+    assert len(maps.band_names()) == 5
+
+
+def test_the_distribution_rises_to_all_photos_and_meets_the_accuracy_at_a_radius() -> None:
+    table = predictions("b", 250)
+    (axes,) = charts.error_distribution_figure(table, (25, 200)).axes
+    curves = {line.get_label(): line.get_data() for line in axes.lines}
+    assert list(curves) == ["coarse", "middle", "fine", "f*"]
+    distances = table.filter(pc.equal(table["p_key"], "hierarchy"))["distance_km"].to_numpy()
+    at, percent = curves["f*"]
+    assert (np.diff(percent) >= 0).all()
+    assert percent[-1] == 100
+    assert np.interp(200, at, percent) == pytest.approx(100 * (distances <= 200).mean(), abs=1.5)
+    assert opened(figures.error_distribution(table)).width > 300
+
+
+def test_loss_curves_show_training_and_validation_by_epoch() -> None:
+    epochs, series = loss_series(metrics(4))
+    assert epochs == [1, 2, 3, 4]
+    assert list(series) == ["training", "validation"]
+    assert series["training"][0] == metrics(4)[0]["train"]["loss"]
+    assert opened(figures.loss_curves(metrics(1))).width > 300
+
+
+@pytest.mark.parametrize("logarithmic", [False, True])
+def test_a_histogram_counts_every_value(logarithmic: bool) -> None:
+    values = np.array([1.0, 2.0, 2.0, 50.0, 1000.0])
+    figure = charts.histogram_figure(values, "photos per cell", logarithmic=logarithmic)
+    assert sum(bar.get_height() for bar in figure.axes[0].patches) == 5
+    assert opened(figures.histogram(values, "photos per cell", logarithmic=logarithmic)).width > 300
+    assert charts.histogram_figure(np.array([7.0, 7.0]), "level", logarithmic=logarithmic).axes
+
+
+def test_a_sheet_shows_each_photo_once_in_rows() -> None:
+    colours = [(200, 30, 30), (30, 200, 30), (30, 30, 200)]
+    photos = []
+    for colour in colours:
+        stream = io.BytesIO()
+        Image.new("RGB", (60, 40), colour).save(stream, "PNG")
+        photos.append(stream.getvalue())
+    sheet = opened(figures.photo_sheet(photos, columns=2, side=20)).convert("RGBA")
+    assert sheet.size == (44, 44)
+    for k, colour in enumerate(colours):
+        assert sheet.getpixel((10 + 24 * (k % 2), 10 + 24 * (k // 2))) == (*colour, 255)
+    assert sheet.getpixel((34, 34))[3] == 0
+    assert opened(figures.photo_sheet([jpeg(1)])).size == (96, 96)

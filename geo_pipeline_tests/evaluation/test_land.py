@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+from matplotlib.path import Path
+
+from geo_pipeline.evaluation.land import land_path, land_rings
+
+
+@pytest.mark.parametrize(
+    ("place", "is_land"),
+    [
+        ((2.3, 48.9), True),
+        ((-47.9, -15.8), True),
+        ((134.0, -25.0), True),
+        ((179.0, 68.0), True),  # both sides of the antimeridian
+        ((-179.0, 67.5), True),
+        ((20.0, -85.0), True),
+        ((-150.0, 0.0), False),
+        ((-35.0, 40.0), False),
+        ((80.0, -20.0), False),
+        ((51.0, 42.0), False),  # the Caspian Sea is a ring inside another
+    ],
+)
+def test_known_places_lie_on_land_or_not(place: tuple[float, float], is_land: bool) -> None:
+    assert sum(Path(ring).contains_point(place) for ring in land_rings()) % 2 == is_land
+
+
+def test_rings_stay_on_the_map_and_never_jump_across_it() -> None:
+    for ring in land_rings():
+        assert np.abs(ring[:, 0]).max() <= 180
+        assert np.abs(ring[:, 1]).max() <= 90
+        jumps = np.abs(np.diff(ring[:, 0], append=ring[:1, 0]))
+        assert jumps[ring[:, 1] > -90].max() < 60
+
+
+def test_the_svg_path_has_a_closed_part_for_each_ring() -> None:
+    path = land_path()
+    assert path.count("M") == path.count("z") == len(land_rings())

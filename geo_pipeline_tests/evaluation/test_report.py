@@ -1,0 +1,180 @@
+import dataclasses
+import os
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from geo_pipeline.evaluation.accuracy import accuracy_table
+from geo_pipeline.evaluation.report import CrawlOutcome, ReportContents, kilometres, place, render_report
+from geo_pipeline.evaluation.settings import EvaluationSettings
+from geo_pipeline_tests.evaluation.made_up import cells, contents, predictions, samples
+
+_VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Outline(HTMLParser):
+    """What a page holds: headings, texts of table rows, attributes that name something to load, unclosed elements."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.headings: list[str] = []
+        self.rows: list[list[str]] = []
+        self.loaded: list[str] = []
+        self.open: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.loaded += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "srcset")]
+        if tag not in _VOID:
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        if tag == "h2":
+            self.headings.append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in _VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "h2":
+            self.headings[-1] += data
+        elif {"td", "th"} & set(self.open):
+            self.rows[-1][-1] += data
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render_report(contents())
+
+
+def test_the_page_loads_nothing_from_anywhere(page: str) -> None:
+    outline = Outline(page)
+    assert outline.open == []
+    assert {re.split("[:/,]", value)[0][0] for value in outline.loaded} == {"d", "#"}
+    assert all(value.startswith(("data:image/", "#")) for value in outline.loaded)
+    assert "<script" not in page
+    assert "default-src 'none'" in page
+    assert len(page) < 3_000_000
+
+
+def test_the_page_says_each_number_of_the_accuracy_table(page: str) -> None:
+    rows = Outline(page).rows
+    for head in ("coarse", "middle", "fine", "f*"):
+        assert len([row for row in rows if row[0] == head]) == 2
+    accuracy = contents().accuracy.to_pylist()
+    (first,) = [row for row in rows if row[0] == "f*"][:1]
+    expected = [row for row in accuracy if (row["benchmark"], row["p_key"]) == ("world_1k", "hierarchy")]
+    assert [f"{r['accuracy_percent']:.1f}{r['ci_low']:.1f}\N{EN DASH}{r['ci_high']:.1f}" for r in expected] == first[1:]
+
+
+def test_the_page_has_every_section_and_leaves_out_those_without_input(page: str) -> None:
+    always = ["Accuracy", "How far off", "Where the errors are"]
+    optional = ["Sample photos", "Cells", "Training", "What was crawled, and what was lost", "Provenance"]
+    assert Outline(page).headings == always + optional
+    full = contents()
+    bare = ReportContents(title=full.title, accuracy=full.accuracy, predictions=full.predictions)
+    assert Outline(render_report(bare)).headings == always
+
+
+def test_the_page_counts_what_was_downloaded_and_lost(page: str) -> None:
+    (row,) = [row for row in Outline(page).rows if row[0] == "world_1k"]
+    assert row[1:4] == ["1,000", "962", "96.2%"]
+    assert row[4] == "not found 20placeholder 11redirect error 7"
+
+
+def test_a_photo_set_of_which_nothing_was_downloaded_is_told() -> None:
+    lost = dataclasses.replace(contents(30), cells={}, outcomes=[CrawlOutcome("gone_set", "timeout", 5)])
+    (row,) = [row for row in Outline(render_report(lost)).rows if row[0] == "gone_set"]
+    assert row[2:4] == ["0", "0.0%"]
+
+
+def test_text_from_outside_is_escaped() -> None:
+    nasty = '<img src=x onerror="alert(1)">'
+    table = predictions(nasty, 20)
+    shown = [dataclasses.replace(sample, photo_id=nasty) for sample in samples(table, 2)]
+    page = render_report(
+        dataclasses.replace(
+            contents(30),
+            cells={nasty: cells()["coarse"]},
+            title=nasty,
+            description=nasty,
+            accuracy=accuracy_table(table, EvaluationSettings()),
+            predictions=table,
+            samples=shown,
+            outcomes=[CrawlOutcome(nasty, nasty, 1)],
+            provenance={nasty: nasty},
+        )
+    )
+    assert "<img src=x" not in page
+    assert 'onerror="' not in page
+    assert Outline(page).open == []
+
+
+def test_two_models_of_one_benchmark_are_kept_apart() -> None:
+    table = pa.concat_tables([predictions("b", 40), predictions("b", 40, seed=5, model="isn")])
+    both = ReportContents(title="t", accuracy=accuracy_table(table, EvaluationSettings()), predictions=table)
+    page = render_report(both)
+    assert "b · base" in page
+    assert "b · isn" in page
+    assert [row[0] for row in Outline(page).rows if row[0] in ("base", "isn")] == ["base", "isn"]
+
+
+def test_other_radii_than_the_usual_are_shown() -> None:
+    table = predictions("b", 40)
+    accuracy = accuracy_table(table, EvaluationSettings(radii_km=(10, 500)))
+    rows = Outline(render_report(ReportContents(title="t", accuracy=accuracy, predictions=table))).rows
+    assert rows[0] == ["base", "10 km", "500 km"]
+
+
+def test_the_same_inputs_give_the_same_page(page: str) -> None:
+    assert render_report(contents()) == page
+
+
+def test_places_and_distances_are_written_for_people() -> None:
+    assert place(48.86, -2.35) == "48.9° N, 2.4° W"
+    assert place(-0.04, 180.0) == "0.0° S, 180.0° E"
+    assert [kilometres(x) for x in (0.0, 9.94, 12.4, 12_345.6)] == ["0.0 km", "9.9 km", "12 km", "12,346 km"]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_shows_the_page_without_scrolling_sideways(page: str, tmp_path: Path, width: int) -> None:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium on this machine")
+    (tmp_path / "report.html").write_text(page, encoding="utf-8")
+    frame = tmp_path / "frame.html"  # reads the width of the page's content from outside, as the page has no script
+    frame.write_text(
+        f'<iframe id="f" src="report.html" style="width:{width}px;height:900px;border:0"></iframe>'
+        '<script>document.getElementById("f").onload = e => document.title = '
+        'e.target.contentDocument.documentElement.scrollWidth + " " + '
+        'e.target.contentDocument.querySelectorAll("img").length</script>'
+    )
+    command = [chromium, "--headless", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    command += [
+        "--allow-file-access-from-files",
+        f"--user-data-dir={tmp_path / 'browser'}",
+        "--dump-dom",
+        frame.as_uri(),
+    ]
+    if os.geteuid() == 0:
+        command.insert(1, "--no-sandbox")
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    found = re.search(r"<title>(\d+) (\d+)</title>", shown)
+    assert found is not None
+    assert int(found[1]) <= width
+    assert int(found[2]) == 12
