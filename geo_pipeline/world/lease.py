@@ -115,13 +115,17 @@ def _lease_from(connection: http.client.HTTPConnection) -> _Lease:
     """The lease that the server at the other end gives. Raises what went wrong, as it is."""
     connection.connect()
     held: socket.socket = connection.sock
-    connection.request("GET", "/lease")
-    response = connection.getresponse()
-    if response.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        raise ConnectionResetError("the server is ending")
-    if response.status != HTTPStatus.OK:
-        raise http.client.HTTPException(f"HTTP {response.status} from {response.getheader('Server')}")
-    return _Lease(connection, held, json.loads(response.readline(_MAX_LINE_BYTES))["fingerprint"])
+    with contextlib.ExitStack() as on_error:
+        on_error.callback(held.close)  # a response without keep-alive takes the socket from its connection
+        connection.request("GET", "/lease")
+        response = on_error.enter_context(connection.getresponse())
+        if response.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            raise ConnectionResetError("the server is ending")
+        if response.status != HTTPStatus.OK:
+            raise http.client.HTTPException(f"HTTP {response.status} from {response.getheader('Server')}")
+        lease = _Lease(connection, held, json.loads(response.readline(_MAX_LINE_BYTES))["fingerprint"])
+        on_error.pop_all()
+    return lease
 
 
 def _start(settings: WorldSettings, log_file: Path, grace_seconds: float) -> None:
