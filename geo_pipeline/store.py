@@ -19,6 +19,7 @@ from typing import IO, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 from geo_pipeline.errors import InputError
 
@@ -74,6 +75,12 @@ def write_table(path: Path, table: pa.Table) -> None:
     """Write a Parquet table atomically; equal tables give equal bytes."""
     with atomic_file(path) as stream:
         pq.write_table(table, stream, compression="zstd")
+
+
+def write_csv(path: Path, table: pa.Table) -> None:
+    """Write a table as CSV with a header, atomically."""
+    with atomic_file(path) as stream:
+        csv.write_csv(table, stream)
 
 
 def read_table(path: Path) -> pa.Table:

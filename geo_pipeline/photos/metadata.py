@@ -90,7 +90,7 @@ def _bad_rows(read: CsvRows, numbers: Mapping[str, pa.ChunkedArray], scene_colum
 
 
 def _within(numbers: pa.ChunkedArray, low: float, high: float) -> np.ndarray:
-    """bool[n]: which values are numbers in a range, but for the rounding of a network's float32 (published softmaxes)."""
+    """bool[n]: which values are numbers in a range; a published softmax may pass 1 by its rounding."""
     rounding = 1e-6 if high == 1 else 0.0
     inside = pc.and_(pc.greater_equal(numbers, low - rounding), pc.less_equal(numbers, high + rounding))
     return np.asarray(pc.fill_null(inside, False))

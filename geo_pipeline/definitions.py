@@ -1,0 +1,67 @@
+"""The one entry point of the Dagster project: `build_definitions(profile)` assembles everything.
+
+The only module that reads the environment at import (`GEO_PIPELINE_PROFILE`, `GEO_PIPELINE_HOME`). Not here: any asset.
+The one idea: importing this must be cheap, because every step of every run does it; torch, pandas and lightning are
+imported where they are used.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from geo_pipeline.defs.assets import benchmarks, cells, training
+from geo_pipeline.defs.assets.photos import build_bucket_assets, photo_manifest, photo_metadata
+from geo_pipeline.defs.checks import all_checks
+from geo_pipeline.defs.jobs import crawl_job, model_job
+from geo_pipeline.defs.partitions import bucket_partitions
+from geo_pipeline.defs.resources import Experiment, build_resources
+from geo_pipeline.defs.schedules import build_recrawl_schedule
+from geo_pipeline.defs.sensors import model_after_crawl
+from geo_pipeline.profile import Layout, Profile, layout_of, load_profile, profile_path
+
+PRELOADED = [
+    "geo_pipeline.definitions",
+    "alembic",
+    "duckdb",
+    "matplotlib.backends.backend_agg",
+    "pandas",
+    "pyarrow.parquet",
+    "sqlalchemy",
+    "structlog",
+]
+EXECUTOR = dg.multiprocess_executor.configured(
+    {"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": PRELOADED}}}
+)
+"""Steps fork from one process that has imported what every step needs: each would spend seconds on that alone."""
+
+
+def build_definitions(profile: Profile, layout: Layout) -> dg.Definitions:
+    """All assets, checks, jobs, schedules and sensors of one experiment."""
+    partitions = bucket_partitions(profile)
+    assets = [
+        build_bucket_assets(partitions),
+        photo_manifest,
+        photo_metadata,
+        *cells.cells_assets,
+        cells.cell_hierarchy,
+        cells.photo_classes,
+        training.training_photos,
+        training.validation_photos,
+        training.geo_model,
+        benchmarks.benchmark_predictions,
+        benchmarks.benchmark_accuracy,
+        benchmarks.report,
+    ]
+    return dg.Definitions(
+        assets=dg.map_asset_specs(lambda spec: spec.replace_attributes(owners=profile.owners), assets),
+        asset_checks=all_checks,
+        jobs=[crawl_job, model_job],
+        schedules=[build_recrawl_schedule(profile)],
+        sensors=[model_after_crawl],
+        resources=build_resources(Experiment(profile, layout)),
+        executor=EXECUTOR,
+    )
+
+
+_profile = load_profile(profile_path())
+defs = build_definitions(_profile, layout_of(_profile))

@@ -1,0 +1,1 @@
+"""The assets, a module for each group: photos, cells, training, benchmarks."""

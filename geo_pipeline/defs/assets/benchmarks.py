@@ -1,0 +1,123 @@
+"""Group benchmarks: predictions for every benchmark photo, the accuracy table, the report.
+
+Not here: the forward pass (model room), the statistics and the drawing (evaluation room).
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from geo_pipeline.defs.assets.training import RUN
+from geo_pipeline.defs.failures import plain_failures
+from geo_pipeline.defs.io_managers import table_result
+from geo_pipeline.defs.metrics import read_metrics
+from geo_pipeline.defs.pictures import png
+from geo_pipeline.defs.reporting import report_contents
+from geo_pipeline.defs.resources import Experiment
+from geo_pipeline.defs.versions import code_version
+from geo_pipeline.photos.joins import downloaded_with_coordinates
+from geo_pipeline.photos.settings import Role
+from geo_pipeline.store import file_hash, write_csv, write_text
+
+GROUP = "benchmarks"
+
+
+@dg.asset(
+    group_name=GROUP,
+    deps=["geo_model"],
+    kinds={"pytorch", "parquet"},
+    code_version=code_version("model", "evaluation/truth", "cells/distance"),
+    pool="gpu",
+)
+@plain_failures
+def benchmark_predictions(
+    experiment: dg.ResourceParam[Experiment], photo_manifest: pa.Table, photo_metadata: pa.Table
+) -> dg.MaterializeResult[pa.Table]:
+    """Where the model places every benchmark photo: coarse, middle, fine and f* (`hierarchy`), with the distance."""
+    from geo_pipeline.evaluation.truth import with_truth
+    from geo_pipeline.model.prediction import predict_photos
+
+    profile = experiment.profile
+    tables = []
+    for name in _benchmark_names(experiment):
+        photos = downloaded_with_coordinates(photo_manifest, photo_metadata, name)
+        answers = predict_photos(
+            experiment.layout.run(RUN) / "best.ckpt",
+            photos,
+            experiment.layout.shards,
+            crops=profile.evaluation.crops,
+            combine=profile.evaluation.combine,
+        )
+        tables.append(with_truth(answers, photos, benchmark=name, model=RUN))
+    return table_result(pa.concat_tables(tables))
+
+
+@dg.asset(group_name=GROUP, kinds={"numpy", "parquet"}, code_version=code_version("evaluation/accuracy"))
+@plain_failures
+def benchmark_accuracy(
+    experiment: dg.ResourceParam[Experiment], benchmark_predictions: pa.Table
+) -> dg.MaterializeResult[pa.Table]:
+    """Share of benchmark photos within 1, 25, 200, 750 and 2500 km of the truth, with 95 % bootstrap intervals."""
+    from geo_pipeline.evaluation.accuracy import accuracy_markdown, accuracy_table
+    from geo_pipeline.evaluation.figures import error_distribution
+
+    accuracy = accuracy_table(benchmark_predictions, experiment.profile.evaluation)
+    pictures = {
+        f"errors_{name}": png(error_distribution(of_benchmark(benchmark_predictions, name)))
+        for name in _benchmark_names(experiment)
+    }
+    return table_result(accuracy, accuracy=dg.MetadataValue.md(accuracy_markdown(accuracy)), **pictures)
+
+
+def of_benchmark(table: pa.Table, name: str) -> pa.Table:
+    """The rows of one benchmark."""
+    return table.filter(pc.equal(table["benchmark"], name))
+
+
+@dg.asset(
+    group_name=GROUP,
+    deps=["geo_model"],
+    kinds={"html", "matplotlib"},
+    code_version=code_version("evaluation", "defs/reporting"),
+)
+@plain_failures
+def report(
+    experiment: dg.ResourceParam[Experiment],
+    benchmark_accuracy: pa.Table,
+    benchmark_predictions: pa.Table,
+    cells_coarse: pa.Table,
+    cells_middle: pa.Table,
+    cells_fine: pa.Table,
+    photo_manifest: pa.Table,
+    photo_metadata: pa.Table,
+) -> dg.MaterializeResult[None]:
+    """One HTML file that works offline: accuracy, maps of cells and errors, sample photos, what was lost."""
+    from geo_pipeline.evaluation.figures import error_map
+    from geo_pipeline.evaluation.report import render_report
+
+    layout = experiment.layout
+    contents = report_contents(
+        experiment,
+        accuracy=benchmark_accuracy,
+        predictions=benchmark_predictions,
+        cells={"coarse": cells_coarse, "middle": cells_middle, "fine": cells_fine},
+        manifest=photo_manifest,
+        metadata=photo_metadata,
+        run_metrics=read_metrics(layout.run(RUN) / "metrics.jsonl"),
+    )
+    path = layout.reports / "report.html"
+    write_text(path, render_report(contents))
+    write_csv(layout.reports / "accuracy.csv", benchmark_accuracy)
+    write_csv(layout.reports / "predictions.csv", benchmark_predictions)
+    f_star = benchmark_predictions.filter(pc.equal(benchmark_predictions["p_key"], "hierarchy"))
+    maps = {f"errors_{name}": png(error_map(of_benchmark(f_star, name))) for name in _benchmark_names(experiment)}
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(file_hash(path)[:32]),
+        metadata={"report": dg.MetadataValue.path(path), "size_bytes": path.stat().st_size, **maps},
+    )
+
+
+def _benchmark_names(experiment: Experiment) -> list[str]:
+    return experiment.profile.sets_of(Role.BENCHMARK)

@@ -1,0 +1,181 @@
+"""Group photos: URL lists and shards by bucket, the manifest over all buckets, the metadata.
+
+Not here: the crawl (crawl room) or the reading of input files (photos room). The one idea: a bucket's event is logged
+the moment the bucket is finished, with its own data version; a bucket with nothing to do gets none.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+
+import dagster as dg
+import pyarrow as pa
+
+from geo_pipeline.defs.buckets import BucketEvents
+from geo_pipeline.defs.crawling import crawl_into_shards
+from geo_pipeline.defs.failures import plain_failures
+from geo_pipeline.defs.io_managers import column_schema, table_result
+from geo_pipeline.defs.pictures import markdown_table, photo_sheet_picture
+from geo_pipeline.defs.resources import Experiment, PhotoServer
+from geo_pipeline.defs.versions import code_version
+from geo_pipeline.photos.joins import mark_duplicates, query_tables
+from geo_pipeline.photos.metadata import read_metadata_csv
+from geo_pipeline.photos.url_lists import UrlList, bucket_numbers, keep_photos, list_folder, read_url_csv
+from geo_pipeline.profile import MANIFEST_FILE, Profile
+from geo_pipeline.store import read_table, table_hash, write_table
+
+GROUP = "photos"
+LISTS_VERSION = code_version("photos", "defs/assets/photos")
+SHARDS_VERSION = code_version("crawl", "shards", "defs/crawling")
+
+
+def build_bucket_assets(partitions: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
+    """`url_lists` and `photo_shards`: two assets in one step, because events are logged bucket by bucket.
+
+    A step that logs its own events emits no output, and Dagster skips every step that waits for one: so both live in
+    one step, which can also be run for either alone.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # of backfill_policy, which a run over many buckets needs
+        return _bucket_crawl(partitions)
+
+
+def _bucket_crawl(partitions: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name="bucket_crawl",
+        group_name=GROUP,
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        can_subset=True,
+        pool="crawl",
+        specs=[
+            dg.AssetSpec(
+                "url_lists",
+                description="Which photos each bucket has and where each can be had: read from the profile's URL "
+                "lists and folders of pictures; a stable hash of the photo id picks the bucket.",
+                kinds={"csv", "parquet"},
+                code_version=LISTS_VERSION,
+                skippable=True,
+            ),
+            dg.AssetSpec(
+                "photo_shards",
+                deps=["url_lists"],
+                description="The downloaded photos: MessagePack shards of upright sRGB JPEGs without metadata, and a "
+                "manifest with the outcome of every photo. Failed downloads are data, not failures.",
+                kinds={"aiohttp", "messagepack"},
+                code_version=SHARDS_VERSION,
+                skippable=True,
+            ),
+        ],
+    )
+    @plain_failures
+    def bucket_crawl(
+        context: dg.AssetExecutionContext,
+        experiment: dg.ResourceParam[Experiment],
+        photo_server: dg.ResourceParam[PhotoServer],
+    ) -> Iterator[object]:
+        selected = {key.to_user_string() for key in context.selected_asset_keys}
+        if "url_lists" in selected:
+            write_url_lists(context, experiment)
+        if "photo_shards" in selected:
+            events = BucketEvents(context, "photo_shards", SHARDS_VERSION, upstream=("url_lists",))
+            with photo_server.serving():
+                crawl_into_shards(context, experiment, events)
+        yield from ()
+
+    return bucket_crawl
+
+
+def write_url_lists(context: dg.AssetExecutionContext, experiment: Experiment) -> None:
+    """Write the lists of the run's buckets, and the rejected rows of the files they come from."""
+    experiment.profile.require_inputs()
+    events = BucketEvents(context, "url_lists", LISTS_VERSION)
+    sets = dict.fromkeys(key.rpartition("-")[0] for key in context.partition_keys)
+    for name in sets:
+        listed = read_photo_list(experiment.profile, name)
+        write_table(experiment.layout.table("url_list_rejects", name), listed.rejects)
+        for key, photos in split_into_buckets(listed.photos, name, experiment.profile.photo_sets[name].buckets):
+            if key in context.partition_keys:
+                write_table(experiment.layout.table("url_lists", key), photos)
+                events.log(key, table_hash(photos)[:32], _list_metadata(photos, listed))
+
+
+def read_photo_list(profile: Profile, name: str) -> UrlList:
+    """The photos of one set, cut to `max_photos`."""
+    settings = profile.photo_sets[name]
+    if settings.url_csv:
+        listed = read_url_csv(name, settings.url_csv)
+    else:
+        ids = read_metadata_csv(name, settings.metadata_csv, profile.scenes).photos["photo_id"]
+        listed = list_folder(name, settings.image_dir, ids.to_pylist())  # type: ignore[arg-type]
+    return UrlList(keep_photos(listed.photos, settings.max_photos), listed.rejects)
+
+
+def split_into_buckets(photos: pa.Table, name: str, num_buckets: int) -> Iterator[tuple[str, pa.Table]]:
+    """Each bucket's key and photos."""
+    numbers = bucket_numbers(photos["photo_id"], num_buckets)
+    for number in range(num_buckets):
+        yield f"{name}-{number:03d}", photos.filter(pa.array(numbers == number))
+
+
+def _list_metadata(photos: pa.Table, listed: UrlList) -> Mapping[str, object]:
+    return {
+        "dagster/partition_row_count": photos.num_rows,
+        "dagster/column_schema": column_schema(photos.schema),
+        "rejected_rows_of_the_set": listed.rejects.num_rows,
+    }
+
+
+@dg.asset(
+    group_name=GROUP,
+    deps=["photo_shards"],
+    kinds={"duckdb", "parquet"},
+    code_version=code_version("photos/joins", "shards/manifest"),
+)
+@plain_failures
+def photo_manifest(experiment: dg.ResourceParam[Experiment]) -> dg.MaterializeResult[pa.Table]:
+    """One row for each listed photo with the outcome of its download: the only truth about what was downloaded.
+
+    `duplicate_of` names the smallest photo id with the same picture.
+    """
+    manifest = mark_duplicates(pa.concat_tables(_bucket_manifests(experiment)))
+    outcomes = query_tables(
+        "select photo_set, status, count(*) as photos from manifest group by all order by photo_set, photos desc",
+        manifest=manifest,
+    )
+    return table_result(
+        manifest,
+        outcomes=markdown_table(outcomes),
+        sample_photos=photo_sheet_picture(manifest, experiment.layout.shards),
+        duplicates=manifest["duplicate_of"].length() - manifest["duplicate_of"].null_count,
+    )
+
+
+def _bucket_manifests(experiment: Experiment) -> Iterator[pa.Table]:
+    """Each bucket's manifest with `photo_set` and `bucket`. Raises InputError naming a bucket that was not crawled."""
+    for key in experiment.profile.bucket_keys():
+        manifest = read_table(experiment.layout.bucket(key) / MANIFEST_FILE)
+        for name, value in (("bucket", key), ("photo_set", key.rpartition("-")[0])):
+            manifest = manifest.add_column(1, name, pa.repeat(value, manifest.num_rows))
+        yield manifest
+
+
+@dg.asset(group_name=GROUP, kinds={"csv", "parquet"}, code_version=code_version("photos/metadata", "photos/csv_rows"))
+@plain_failures
+def photo_metadata(experiment: dg.ResourceParam[Experiment]) -> dg.MaterializeResult[pa.Table]:
+    """Coordinates, authors and scene probabilities of all photo sets, from the CSV files of the profile.
+
+    Rows that cannot be used are kept with file, row and reason in `tables/photo_metadata_rejects.parquet`.
+    """
+    profile = experiment.profile
+    profile.require_inputs()
+    read = {
+        name: read_metadata_csv(name, photo_set.metadata_csv, profile.scenes)
+        for name, photo_set in profile.photo_sets.items()
+    }
+    rejects = pa.concat_tables(metadata.rejects for metadata in read.values())
+    write_table(experiment.layout.table("photo_metadata_rejects"), rejects)
+    photos = [keep_photos(read[name].photos, photo_set.max_photos) for name, photo_set in profile.photo_sets.items()]
+    counts = {f"photos_{name}": table.num_rows for name, table in zip(read, photos, strict=True)}
+    return table_result(pa.concat_tables(photos), rejected_rows=rejects.num_rows, **counts)

@@ -1,0 +1,114 @@
+"""Group training: the photos to learn from, and the network.
+
+Not here: the training itself, which runs in a process of its own (training room). The one idea: the step tails
+`metrics.jsonl`, so that every epoch reaches the Dagster page while the training runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pyarrow as pa
+
+from geo_pipeline.defs.failures import plain_failures
+from geo_pipeline.defs.io_managers import table_result
+from geo_pipeline.defs.metrics import epochs_as_observations, last_epoch_metadata
+from geo_pipeline.defs.resources import Experiment
+from geo_pipeline.defs.versions import code_version
+from geo_pipeline.errors import InputError
+from geo_pipeline.photos.joins import downloaded_and_labelled
+from geo_pipeline.photos.settings import Role
+from geo_pipeline.profile import Layout
+from geo_pipeline.store import file_hash
+
+GROUP = "training"
+RUN = "base"
+JOIN_VERSION = code_version("photos/joins")
+PARTITIONINGS = ("coarse", "middle", "fine")
+
+
+def _labelled_photos(
+    experiment: Experiment, role: Role, manifest: pa.Table, metadata: pa.Table, classes: pa.Table
+) -> dg.MaterializeResult[pa.Table]:
+    """The photos of a role that are labelled and downloaded. Raises InputError if there are none."""
+    photo_sets = experiment.profile.sets_of(role)
+    photos = downloaded_and_labelled(manifest, metadata, classes, photo_sets)
+    if photos.num_rows == 0:
+        raise InputError(
+            f"no {role} photo is left: of {manifest.num_rows} photos in the manifest and {metadata.num_rows} with "
+            f"metadata none of {', '.join(photo_sets)} is downloaded and labelled; look at photo_manifest's outcomes "
+            "and check that the ids of the URL list and the metadata are the same"
+        )
+    return table_result(photos, listed_with_metadata=metadata.num_rows)
+
+
+@dg.asset(group_name=GROUP, kinds={"duckdb", "parquet"}, code_version=JOIN_VERSION)
+@plain_failures
+def training_photos(
+    experiment: dg.ResourceParam[Experiment],
+    photo_manifest: pa.Table,
+    photo_metadata: pa.Table,
+    photo_classes: pa.Table,
+) -> dg.MaterializeResult[pa.Table]:
+    """Training photos that are labelled *and* downloaded, with their classes and where they lie in the shards."""
+    return _labelled_photos(experiment, Role.TRAIN, photo_manifest, photo_metadata, photo_classes)
+
+
+@dg.asset(group_name=GROUP, kinds={"duckdb", "parquet"}, code_version=JOIN_VERSION)
+@plain_failures
+def validation_photos(
+    experiment: dg.ResourceParam[Experiment],
+    photo_manifest: pa.Table,
+    photo_metadata: pa.Table,
+    photo_classes: pa.Table,
+) -> dg.MaterializeResult[pa.Table]:
+    """Validation photos that are labelled *and* downloaded."""
+    return _labelled_photos(experiment, Role.VALIDATION, photo_manifest, photo_metadata, photo_classes)
+
+
+@dg.asset(
+    group_name=GROUP,
+    deps=["training_photos", "validation_photos", *(f"cells_{name}" for name in PARTITIONINGS), "cell_hierarchy"],
+    kinds={"pytorch", "lightning"},
+    code_version=code_version("training", "model"),
+    pool="gpu",
+)
+@plain_failures
+def geo_model(
+    context: dg.AssetExecutionContext,
+    experiment: dg.ResourceParam[Experiment],
+    training_process: dg.ResourceParam[dg.PipesSubprocessClient],
+) -> dg.MaterializeResult[None]:
+    """base(M, f*): one network with a head for each partitioning, trained in a process of its own.
+
+    Each epoch is an observation of this asset while the training runs. A training that was stopped continues from its
+    last checkpoint when the asset is materialized again.
+    """
+    layout = experiment.layout
+    job_file = _write_job(layout, experiment.profile.training)
+    command = [sys.executable, "-m", "geo_pipeline.training", "--job", str(job_file)]
+    with epochs_as_observations(context, layout.run(RUN) / "metrics.jsonl"):
+        training_process.run(context=context, command=command)
+    checkpoint = layout.run(RUN) / "best.ckpt"
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(file_hash(checkpoint)[:32]),
+        metadata={"checkpoint": dg.MetadataValue.path(checkpoint), **last_epoch_metadata(layout.run(RUN))},
+    )
+
+
+def _write_job(layout: Layout, config: Path) -> Path:
+    """The training process's order: which tables, shards and config, and where the run's files go."""
+    from geo_pipeline.training.job import TrainingJob
+
+    job = TrainingJob(
+        config=config,
+        training_photos=layout.table("training_photos"),
+        validation_photos=layout.table("validation_photos"),
+        cells={name: layout.table(f"cells_{name}") for name in PARTITIONINGS},
+        hierarchy=layout.table("cell_hierarchy"),
+        shards_root=layout.shards,
+        run_dir=layout.run(RUN),
+    )
+    return job.write(layout.run(RUN) / "job.json")

@@ -1,0 +1,73 @@
+"""A running training on the Dagster page: each line of `metrics.jsonl` becomes an observation of the model's asset.
+
+Not here: writing that file (training room). The one idea: Pipes reports results, a tailed file reports progress.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from geo_pipeline.defs.pictures import png
+
+POLL_SECONDS = 1.0
+
+
+@contextmanager
+def epochs_as_observations(context: dg.AssetExecutionContext, metrics_file: Path) -> Iterator[None]:
+    """Log an AssetObservation for each line that the file gets while the block runs."""
+    stop = threading.Event()
+    already = len(read_metrics(metrics_file))
+    tail = threading.Thread(target=_tail, args=(context, metrics_file, already, stop), name="metrics-tail", daemon=True)
+    tail.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        tail.join()
+
+
+def read_metrics(metrics_file: Path) -> list[dict[str, Any]]:
+    """The complete lines of a metrics file, oldest first; none if it is not there yet."""
+    if not metrics_file.exists():
+        return []
+    complete = metrics_file.read_text(encoding="utf-8").rpartition("\n")[0]
+    return [json.loads(line) for line in complete.splitlines()]
+
+
+def _tail(context: dg.AssetExecutionContext, metrics_file: Path, seen: int, stop: threading.Event) -> None:
+    """Report new lines until told to stop, and once more after that."""
+    finished = False
+    while not finished:
+        finished = stop.wait(POLL_SECONDS)
+        lines = read_metrics(metrics_file)
+        if len(lines) < seen:  # the training began anew and with it the file
+            seen = 0
+        for line in lines[seen:]:
+            context.log_event(dg.AssetObservation(context.asset_key, metadata=observation_metadata(line)))
+        seen = len(lines)
+
+
+def observation_metadata(line: Mapping[str, Any]) -> dict[str, float | int | str]:
+    """The numbers of one epoch, flat: nested mappings become `outer_inner`."""
+    flat: dict[str, float | int | str] = {}
+    for name, value in line.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}_{inner}": number for inner, number in observation_metadata(value).items()}
+        elif value is not None:
+            flat[name] = value
+    return flat
+
+
+def last_epoch_metadata(run_folder: Path) -> dict[str, dg.MarkdownMetadataValue | float | int | str]:
+    """The last epoch's numbers and the loss curves of a finished run."""
+    from geo_pipeline.evaluation.figures import loss_curves
+
+    lines = read_metrics(run_folder / "metrics.jsonl")
+    return {"curves": png(loss_curves(lines)), **observation_metadata(lines[-1])} if lines else {}

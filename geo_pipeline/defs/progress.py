@@ -1,0 +1,95 @@
+"""A run's progress on a terminal: one line when a step starts, reports, finishes or fails.
+
+Not here: launching (launch.py). The one idea: what the Dagster page shows is in the event log, so the terminal reads
+the same log.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+LAUNCH_TAG = "geo_pipeline/launch"
+POLL_SECONDS = 0.5
+SHOWN_METADATA = (
+    "epoch",
+    "requests",
+    "photos_done",
+    "photos_total",
+    "loss_train",
+    "loss_validation",
+    "within_750_hierarchy",
+)
+
+
+@contextmanager
+def shown_progress(instance: dg.DagsterInstance, show: Callable[[str], None]) -> Iterator[dict[str, str]]:
+    """Show the events of the run that is launched in the block with the tags that this gives."""
+    tags = {LAUNCH_TAG: uuid.uuid4().hex}
+    stop = threading.Event()
+    follower = threading.Thread(target=_follow, args=(instance, tags, show, stop), name="progress", daemon=True)
+    follower.start()
+    try:
+        yield tags
+    finally:
+        stop.set()
+        follower.join()
+
+
+def _follow(
+    instance: dg.DagsterInstance, tags: dict[str, str], show: Callable[[str], None], stop: threading.Event
+) -> None:
+    """Show new events until told to stop, and once more after that."""
+    cursor: str | None = None
+    finished = False
+    begun = time.monotonic()
+    while not finished:
+        finished = stop.wait(POLL_SECONDS)
+        for run in instance.get_runs(dg.RunsFilter(tags=tags), limit=1):
+            connection = instance.get_records_for_run(run.run_id, cursor)
+            cursor = connection.cursor
+            for record in connection.records:
+                event = record.event_log_entry.dagster_event
+                line = progress_line(event) if event else None
+                if line:
+                    show(f"{time.monotonic() - begun:6.1f} s  {line}")
+
+
+def progress_line(event: dg.DagsterEvent) -> str | None:
+    """What a person wants to know of an event, if anything."""
+    step = event.step_key
+    if event.event_type is dg.DagsterEventType.STEP_START:
+        return f"{step} …"
+    if event.event_type is dg.DagsterEventType.STEP_SUCCESS:
+        return f"{step} done in {event.step_success_data.duration_ms / 1000:.1f} s"
+    if event.event_type is dg.DagsterEventType.STEP_FAILURE:
+        return f"{step} FAILED: {_failure(event)}"
+    if event.event_type is dg.DagsterEventType.ASSET_OBSERVATION:
+        return f"{step}: {_numbers(event)}"
+    if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+        check = event.asset_check_evaluation_data
+        return None if check.passed else f"check {check.check_name} of {check.asset_key.to_user_string()} FAILED"
+    return None
+
+
+def _failure(event: dg.DagsterEvent) -> str:
+    """The message of a failed step: what the user can mend, else the innermost error."""
+    data = event.step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return str(data.user_failure_data.description)
+    error = data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return str(error.message).strip() if error else "no reason was given"
+
+
+def _numbers(event: dg.DagsterEvent) -> str:
+    """Those numbers of an observation that fit on a line."""
+    metadata = event.asset_observation_data.asset_observation.metadata
+    known = {name: metadata[name].value for name in SHOWN_METADATA if name in metadata}
+    return ", ".join(f"{name} {value:.4g}" for name, value in known.items() if isinstance(value, int | float))

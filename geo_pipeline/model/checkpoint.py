@@ -1,0 +1,67 @@
+"""What a checkpoint carries besides weights, and reading a network back from one.
+
+Here lives the part of a checkpoint that prediction needs: the network's settings and its geography. Not here: the
+state of a training (geo_pipeline.training). The one idea: one file, loaded without running code from it, is enough.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from geo_pipeline.errors import InputError
+from geo_pipeline.model.geography import Geography
+from geo_pipeline.model.network import GeoModel
+from geo_pipeline.model.settings import NetworkSettings
+
+FORMAT = 1
+SECTION = "geo_pipeline"
+"""The key of our own part in a checkpoint, beside those of Lightning."""
+
+NETWORK_PREFIX = "network."
+"""What the names of the network's weights begin with in `state_dict`."""
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network ready to predict, with the size of its pictures and the meaning of its labels."""
+
+    network: GeoModel
+    settings: NetworkSettings
+    geography: Geography
+
+
+def checkpoint_section(settings: NetworkSettings, geography: Geography) -> dict[str, Any]:
+    """What `load_network` reads from a checkpoint's `SECTION`."""
+    network = {name: getattr(settings, name) for name in NetworkSettings.model_fields}
+    return {"format": FORMAT, "network": network, "geography": geography.to_state()}
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint of ours, on the CPU. Raises InputError for any other file."""
+    try:
+        with path.open("rb") as stream:
+            content = torch.load(stream, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such checkpoint; materialize geo_model first") from error
+    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: not a whole checkpoint ({type(error).__name__}); train the model again") from error
+    if not isinstance(content, dict) or content.get(SECTION, {}).get("format") != FORMAT:
+        raise InputError(f"{path}: expected a checkpoint of geo_pipeline, format {FORMAT}; train the model again")
+    return content
+
+
+def load_network(path: Path, device: torch.device) -> TrainedNetwork:
+    """The network of a checkpoint, in evaluation mode on `device`. Raises InputError as `read_checkpoint` does."""
+    content = read_checkpoint(path)
+    settings = NetworkSettings.model_validate(content[SECTION]["network"])
+    geography = Geography.from_state(content[SECTION]["geography"])
+    network = GeoModel(settings.architecture, geography.num_classes)
+    weights = content["state_dict"]
+    network.load_state_dict({key.removeprefix(NETWORK_PREFIX): value for key, value in weights.items()})
+    return TrainedNetwork(network.to(device).eval(), settings, geography)

@@ -1,0 +1,29 @@
+"""What must be known of a network besides its weights to use it.
+
+Here lives the part of the training config that travels with every checkpoint. It imports no torch, so that a profile
+can be read without it. Not here: how a network is trained (geo_pipeline.training.config).
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class NetworkSettings(BaseModel):
+    """The network's architecture and the size of the pictures that it sees."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    architecture: str = Field(
+        default="resnet50", description="a torchvision ResNet by its name there (resnet18 … resnet152), or small_resnet"
+    )
+    image_size: int = Field(default=224, ge=16, description="width and height of the network's input, pixels")
+    resize_size: int = Field(default=256, ge=16, description="short side before the crops at validation and test")
+
+    @model_validator(mode="after")
+    def _crops_fit(self) -> Self:
+        if self.resize_size < self.image_size:
+            raise ValueError(f"resize_size: found {self.resize_size}, expected at least image_size {self.image_size}")
+        return self

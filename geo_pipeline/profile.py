@@ -1,0 +1,254 @@
+"""The typed profile of an experiment, and where its files lie on disk.
+
+Here lives the reading of a profile's YAML into settings that the rooms own, the one place that knows every path
+under `GEO_PIPELINE_HOME`, and the clear error for a wrong profile. Not here: what the settings do. The one idea: a
+profile that loads is complete and typed; whether the files it names are there is asked when they are needed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import UnionType
+from typing import Any, Self, Union, cast, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from geo_pipeline.cells.settings import PartitioningSettings, PartitioningSource
+from geo_pipeline.crawl.settings import CrawlSettings
+from geo_pipeline.errors import InputError
+from geo_pipeline.evaluation.settings import EvaluationSettings
+from geo_pipeline.photos.settings import PhotoSetSettings, Role
+from geo_pipeline.training.config import TrainingConfig, load_config
+from geo_pipeline.world.settings import WorldSettings
+
+PROJECT_FOLDER = Path(__file__).resolve().parents[1]
+MANIFEST_FILE = "manifest.parquet"
+"""The manifest of a bucket, in the folder of its shards."""
+
+MAX_BUCKETS = 99
+"""Above 100 partitions Dagster 1.13 stops comparing partition data versions (DESIGN, measured)."""
+
+
+class ChecksSettings(BaseModel):
+    """What the blocking checks demand."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_ok_percent: float = Field(default=50.0, ge=0, le=100, description="share of `ok` photos of each photo set")
+    max_rejected_percent: float = Field(default=1.0, ge=0, le=100, description="share of bad rows of the input files")
+    accuracy_floors: dict[int, float] = Field(
+        default_factory=dict, description="radius in km -> percent that f* must reach on every benchmark"
+    )
+
+
+class ScheduleSettings(BaseModel):
+    """When a running Dagster daemon crawls again (the schedule is stopped until a person starts it)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recrawl_cron: str = Field(default="0 3 * * 0", description="cron expression of the re-crawl")
+    timezone: str = Field(default="UTC", description="time zone of the cron expression")
+
+
+class Profile(BaseModel):
+    """One experiment. Paths are absolute once loaded."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="names the folder of the experiment's files")
+    description: str = Field(default="", description="one sentence for the Dagster page and the report")
+    owners: list[str] = Field(default_factory=lambda: ["team:geolocation"], description="owners of the assets")
+    photo_sets: dict[str, PhotoSetSettings] = Field(description="photo sets by name")
+    scenes: dict[str, str] = Field(default_factory=dict, description="scene -> metadata column of its probability")
+    crawl: CrawlSettings = Field(default_factory=CrawlSettings)
+    partitionings: dict[str, PartitioningSource] = Field(description="partitionings by name, coarse first")
+    training: Path = Field(description="the training config, a YAML file")
+    evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
+    checks: ChecksSettings = Field(default_factory=ChecksSettings)
+    schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
+    world: WorldSettings | None = Field(default=None, description="serve the bundled world; absent for real data")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        buckets = sum(photo_set.buckets for photo_set in self.photo_sets.values())
+        if buckets > MAX_BUCKETS:
+            raise ValueError(f"the photo sets have {buckets} buckets in all, at most {MAX_BUCKETS} are possible")
+        for role in Role:
+            if not self.sets_of(role):
+                raise ValueError(f"photo_sets: none has the role {role}; give at least one")
+        if tuple(self.partitionings) != ("coarse", "middle", "fine"):
+            raise ValueError("partitionings: expected exactly coarse, middle, fine, in this order")
+        made = [each for each in self.partitionings.values() if isinstance(each, PartitioningSettings)]
+        for coarser, finer in pairwise(made):
+            if finer.img_min < coarser.img_min or finer.img_max > coarser.img_max:
+                raise ValueError(
+                    "partitionings: a finer one needs an img_max no greater and an img_min no smaller than the coarser "
+                    f"one, else some of its cells lie in no coarser cell; found {finer} after {coarser}"
+                )
+        return self
+
+    def sets_of(self, role: Role) -> list[str]:
+        """Names of the photo sets with a role, in the profile's order."""
+        return [name for name, photo_set in self.photo_sets.items() if photo_set.role is role]
+
+    def bucket_keys(self) -> list[str]:
+        """Keys of all buckets, `<photo set>-<NNN>`, in order."""
+        return [f"{name}-{i:03d}" for name, photo_set in self.photo_sets.items() for i in range(photo_set.buckets)]
+
+    def training_config(self) -> TrainingConfig:
+        """The training config that the profile names."""
+        return load_config(self.training)
+
+    def require_inputs(self) -> None:
+        """Raise one InputError that names every missing input file, its expected form and where to get it."""
+        missing = [
+            f"  - {path}: {form}" + (f"; from {photo_set.publisher}" if photo_set.publisher else "")
+            for name, photo_set in self.photo_sets.items()
+            for path, form in _input_files(name, photo_set)
+            if not path.exists()
+        ]
+        if missing:
+            raise InputError(f"profile {self.name}: {len(missing)} input files are missing:\n" + "\n".join(missing))
+
+
+def _input_files(name: str, photo_set: PhotoSetSettings) -> list[tuple[Path, str]]:
+    """Files that a photo set needs, each with its expected form."""
+    files = [(photo_set.metadata_csv, f"metadata of {name}, CSV with a header that has at least IMG_ID,LAT,LON")]
+    if photo_set.url_csv:
+        files.append((photo_set.url_csv, f"URL list of {name}, CSV `image_id,url`"))
+    if photo_set.image_dir:
+        files.append((photo_set.image_dir, f"pictures of {name}, a folder of jpg, png, webp files named as in IMG_ID"))
+    return files
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where an experiment's files lie: `folder` is `<home>/<profile>`."""
+
+    folder: Path
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's own home: runs and events of this experiment alone."""
+        return self.folder / "dagster"
+
+    @property
+    def shards(self) -> Path:
+        """Root of all shards."""
+        return self.folder / "shards"
+
+    @property
+    def reports(self) -> Path:
+        """Report, figures, CSVs."""
+        return self.folder / "reports"
+
+    def table(self, asset: str, partition: str | None = None) -> Path:
+        """The Parquet file of an asset, or of one of its partitions."""
+        name = f"{asset}.parquet" if partition is None else f"{asset}/{partition}.parquet"
+        return self.folder / "tables" / name
+
+    def bucket(self, key: str) -> Path:
+        """The folder of a bucket's shards and manifest; its key is `<photo set>-<NNN>`."""
+        return self.shards / key.rpartition("-")[0] / key
+
+    def run(self, name: str) -> Path:
+        """The folder of a training run."""
+        return self.folder / "models" / name
+
+
+def profile_path(name: str | None = None) -> Path:
+    """The profile to use: `name`, else `GEO_PIPELINE_PROFILE`, else the bundled world.
+
+    A path ends in .yaml or .yml; anything else is the name of a file in resources/.
+    """
+    chosen = name or os.environ.get("GEO_PIPELINE_PROFILE") or "world"
+    if chosen.endswith((".yaml", ".yml")):
+        return Path(chosen).expanduser().resolve()
+    return PROJECT_FOLDER / "resources" / f"{chosen}.yaml"
+
+
+def home_folder() -> Path:
+    """The data folder: `GEO_PIPELINE_HOME`, else `.geo_pipeline/` in the project folder."""
+    return Path(os.environ.get("GEO_PIPELINE_HOME") or PROJECT_FOLDER / ".geo_pipeline").expanduser().resolve()
+
+
+def layout_of(profile: Profile) -> Layout:
+    """The layout of a profile under the current home."""
+    return Layout(home_folder() / profile.name)
+
+
+def load_profile(path: Path) -> Profile:
+    """Read a profile. Raises InputError naming file, key, what was found, what was expected and the nearest key."""
+    content = _read_yaml(path)
+    try:
+        profile = Profile.model_validate(content)
+    except ValidationError as error:
+        lines = "\n".join(f"  - {_problem(dict(detail))}" for detail in error.errors())
+        raise InputError(f"{path}: this profile cannot be used:\n{lines}") from error
+    return cast("Profile", _with_absolute_paths(profile, path.parent))
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        known = ", ".join(sorted(p.stem for p in (PROJECT_FOLDER / "resources").glob("*.yaml") if p.stem != "dagster"))
+        raise InputError(f"{path}: no such profile; give a path ending in .yaml or one of: {known}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a mapping of settings, found {type(content).__name__}")
+    return content
+
+
+def _problem(detail: Mapping[str, Any]) -> str:
+    """One line for one validation error: key, what was found, what was expected."""
+    location = [str(part) for part in detail["loc"]]
+    where = ".".join(location) or "the profile"
+    if detail["type"] == "extra_forbidden":
+        allowed = _keys_at(location[:-1])
+        near = difflib.get_close_matches(location[-1], allowed, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return f"{where}: unknown key{hint} (known: {', '.join(allowed)})"
+    if detail["type"] == "missing":
+        return f"{where}: this key is required and not there"
+    if detail["type"] == "value_error":
+        return f"{where}: {detail['ctx']['error']}"
+    return f"{where}: found {detail['input']!r}, {detail['msg'][:1].lower()}{detail['msg'][1:]}"
+
+
+def _keys_at(location: list[str]) -> list[str]:
+    """Keys that the settings at a place in the profile know."""
+    model: type[BaseModel] = Profile
+    for part in location:
+        field = model.model_fields.get(part)
+        inner = _model_in(field.annotation) if field else None
+        model = inner or model
+    return list(model.model_fields)
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    """The settings model in a field's type: itself, or inside `X | None` or `dict[str, X]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (dict, Union, UnionType):
+        return next((model for arg in get_args(annotation) if (model := _model_in(arg))), None)
+    return None
+
+
+def _with_absolute_paths(settings: object, folder: Path) -> object:
+    """The same settings with every relative path taken from `folder`."""
+    if isinstance(settings, Path):
+        return folder / settings.expanduser()
+    if isinstance(settings, dict):
+        return {key: _with_absolute_paths(value, folder) for key, value in settings.items()}
+    if isinstance(settings, BaseModel):
+        return settings.model_copy(update={key: _with_absolute_paths(value, folder) for key, value in settings})
+    return settings

@@ -1,0 +1,128 @@
+"""The training config: one YAML file in two parts, `model_params` and `trainer_params`.
+
+Here live its types, defaults and the reading of the file; it imports no torch, so that a profile can be checked
+without it. The one idea: hyper-parameters only. Which photos and which partitionings comes from the job (job.py).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from geo_pipeline.errors import InputError
+from geo_pipeline.model.settings import NetworkSettings
+
+
+class OptimizerSettings(BaseModel):
+    """The optimizer. The defaults are the paper's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Literal["sgd", "adamw"] = Field(default="sgd", description="SGD with momentum, or AdamW")
+    learning_rate: float = Field(default=0.01, gt=0, description="the schedule's largest learning rate")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd; adamw keeps its own averages")
+    nesterov: bool = Field(default=False, description="Nesterov's form of the momentum of sgd")
+    weight_decay: float = Field(default=1e-4, ge=0, description="added to the gradient by sgd, decoupled in adamw")
+
+
+class ScheduleSettings(BaseModel):
+    """How the learning rate changes. The defaults are the paper's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Literal["multistep", "cosine"] = Field(
+        default="multistep", description="multiply at milestones, or warm up linearly and fall with a cosine to zero"
+    )
+    milestones: tuple[int, ...] = Field(
+        default=(4, 8, 12, 13, 14, 15), description="epochs at whose start multistep multiplies by gamma"
+    )
+    gamma: float = Field(default=0.5, gt=0, le=1, description="factor of multistep")
+    warmup_share: float = Field(default=0.15, ge=0, lt=1, description="share of all steps in which cosine warms up")
+
+
+class AugmentationSettings(BaseModel):
+    """What a photo goes through in training. The defaults are the paper's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    crop_scale: tuple[float, float] = Field(
+        default=(0.66, 1.0), description="area of the random crop, share of the photo"
+    )
+    crop_ratio: tuple[float, float] = Field(default=(3 / 4, 4 / 3), description="width by height of the random crop")
+    flip: bool = Field(default=True, description="mirror every other photo; wrong for views of the earth")
+
+
+class ModelParams(NetworkSettings):
+    """Everything about the network and its learning."""
+
+    weights: Path | None = Field(
+        default=None, description="torchvision state dict of the backbone, a local file (path relative to the config)"
+    )
+    loss: Literal["sum", "mean"] = Field(default="sum", description="how the heads' cross-entropies are combined")
+    batch_size: int = Field(default=128, ge=1, description="photos in a step")
+    num_workers: int = Field(
+        default=0, ge=0, description="processes that decode photos; 0: the training process itself"
+    )
+    optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings)
+    schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
+    augmentation: AugmentationSettings = Field(default_factory=AugmentationSettings)
+    seed: int = Field(default=0, ge=0, description="of the first weights, the order of photos and their augmentation")
+
+
+class TrainingConfig(BaseModel):
+    """A training config. `trainer_params` takes any parameter of Lightning's Trainer (checked when training starts).
+
+    One value is ours: `precision: auto` is bf16-mixed where the hardware computes in bfloat16, else 32-true.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model_params: ModelParams = Field(default_factory=ModelParams)
+    trainer_params: dict[str, Any] = Field(
+        description="parameters of lightning.pytorch.Trainer; max_epochs is required"
+    )
+
+
+def load_config(path: Path) -> TrainingConfig:
+    """Read a training config. Raises InputError naming the file, each wrong key and what was expected."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such training config") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from error
+    try:
+        config = TrainingConfig.model_validate(content)
+    except ValidationError as error:
+        problems = "\n".join(f"  - {_problem(dict(detail))}" for detail in error.errors())
+        raise InputError(f"{path}: this training config cannot be used:\n{problems}") from error
+    _require_max_epochs(path, config)
+    return _with_absolute_weights(config, path.parent)
+
+
+def _problem(detail: dict[str, Any]) -> str:
+    """One line for one validation error: key, what was found, what was expected."""
+    where = ".".join(str(part) for part in detail["loc"]) or "the file"
+    if detail["type"] == "extra_forbidden":
+        return f"{where}: unknown key"
+    return f"{where}: found {detail['input']!r}; {detail['msg'][:1].lower()}{detail['msg'][1:]}"
+
+
+def _require_max_epochs(path: Path, config: TrainingConfig) -> None:
+    """The schedule needs a known end."""
+    found = config.trainer_params.get("max_epochs")
+    if not isinstance(found, int) or found < 1:
+        raise InputError(f"{path}: trainer_params.max_epochs: found {found!r}, expected a number of epochs, 1 or more")
+
+
+def _with_absolute_weights(config: TrainingConfig, folder: Path) -> TrainingConfig:
+    """The same config with the weights file taken from the config's folder."""
+    params = config.model_params
+    if params.weights is None:
+        return config
+    return config.model_copy(
+        update={"model_params": params.model_copy(update={"weights": folder / params.weights.expanduser()})}
+    )

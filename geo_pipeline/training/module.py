@@ -1,0 +1,136 @@
+"""The Lightning module: one training step and one validation step.
+
+Not here: the data (data.py), files (callbacks.py) and assembling a run (run.py). The one idea: the module computes and
+sums up; whoever wants the epoch's numbers takes them from its two tallies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+
+from geo_pipeline.model.backbone import load_backbone_weights
+from geo_pipeline.model.checkpoint import SECTION, checkpoint_section
+from geo_pipeline.model.geography import Geography
+from geo_pipeline.model.network import GeoModel
+from geo_pipeline.model.prediction import Answer, answers_of
+from geo_pipeline.training.config import ModelParams, OptimizerSettings
+from geo_pipeline.training.data import Batch
+from geo_pipeline.training.loss import combined_loss, head_losses
+from geo_pipeline.training.metrics import accuracy_percent, concatenated
+from geo_pipeline.training.schedule import learning_rate_factor
+
+
+@dataclass
+class LossTally:
+    """Running sums of the heads' losses over the photos of an epoch."""
+
+    sums: Tensor
+    num_photos: int = 0
+
+    def add(self, losses: Tensor, num_photos: int) -> None:
+        """Add a batch's mean losses, float32[heads]."""
+        self.sums = self.sums.to(losses.device) + losses.detach() * num_photos
+        self.num_photos += num_photos
+
+    def means(self) -> Tensor:
+        """Mean loss of each head, float32[heads], on the CPU."""
+        return (self.sums / max(self.num_photos, 1)).cpu()
+
+
+@dataclass
+class AnswerTally:
+    """The answers of a validation so far, with the true coordinates."""
+
+    answers: list[dict[str, Answer]] = field(default_factory=list)
+    coordinates: list[np.ndarray[Any, np.dtype[np.float64]]] = field(default_factory=list)
+
+
+class GeoModule(pl.LightningModule):
+    """base(M, f*) in training."""
+
+    def __init__(self, params: ModelParams, geography: Geography, *, steps_per_epoch: int, max_epochs: int) -> None:
+        super().__init__()
+        self.params = params
+        self.geography = geography
+        self.network = GeoModel(params.architecture, geography.num_classes)
+        if params.weights is not None:
+            load_backbone_weights(self.network.backbone, params.weights)
+        self._factor = learning_rate_factor(params.schedule, steps_per_epoch, max_epochs)
+        self.train_tally = self._empty_tally()
+        self.validation_tally = self._empty_tally()
+        self.answers = AnswerTally()
+
+    def training_step(self, batch: Batch) -> Tensor:
+        """The loss of a batch."""
+        losses = head_losses(self.network(batch.images), batch.labels)
+        self.train_tally.add(losses, len(batch.images))
+        return combined_loss(losses, self.params.loss)
+
+    def validation_step(self, batch: Batch) -> None:
+        """Add a batch to the validation's tallies."""
+        logits = self.network(batch.images)
+        self.validation_tally.add(head_losses(logits, batch.labels), len(batch.images))
+        self.answers.answers.append(answers_of([head.log_softmax(dim=1) for head in logits], self.geography))
+        self.answers.coordinates.append(batch.coordinates.cpu().numpy())
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin the validation's tallies anew."""
+        self.validation_tally = self._empty_tally()
+        self.answers = AnswerTally()
+
+    def losses_by_name(self, tally: LossTally) -> dict[str, float]:
+        """The combined loss as `loss`, and each head's."""
+        means = tally.means()
+        heads = dict(zip(self.geography.names, means.tolist(), strict=True))
+        return {"loss": combined_loss(means, self.params.loss).item(), **heads}
+
+    def validation_accuracy(self) -> dict[str, dict[str, float]]:
+        """Percent of the validation photos within each radius, by `p_key` and radius."""
+        coordinates = np.concatenate(self.answers.coordinates)
+        return accuracy_percent(concatenated(self.answers.answers), coordinates, self.geography)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The optimizer, and the schedule that sets its learning rate before each step."""
+        optimizer = build_optimizer(self.network, self.params.optimizer)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what prediction needs, and the sums of an epoch that is not complete."""
+        section = checkpoint_section(self.params, self.geography)
+        section["train_tally"] = {"sums": self.train_tally.sums.cpu(), "num_photos": self.train_tally.num_photos}
+        checkpoint[SECTION] = checkpoint.get(SECTION, {}) | section
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the sums of the epoch that was interrupted."""
+        self.train_tally = LossTally(**checkpoint[SECTION]["train_tally"])
+
+    def begin_training_tally(self) -> None:
+        """Forget the sums of the last epoch."""
+        self.train_tally = self._empty_tally()
+
+    def _empty_tally(self) -> LossTally:
+        return LossTally(torch.zeros(len(self.geography.names)))
+
+
+def build_optimizer(network: GeoModel, settings: OptimizerSettings) -> torch.optim.Optimizer:
+    """The optimizer of all the network's weights; fused: one kernel instead of one for each tensor."""
+    if settings.name == "adamw":
+        return torch.optim.AdamW(
+            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+    return torch.optim.SGD(
+        network.parameters(),
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )

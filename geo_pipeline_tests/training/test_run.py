@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch import Tensor
+
+from geo_pipeline.errors import InputError
+from geo_pipeline.model.prediction import predict_photos
+from geo_pipeline.store import read_table, write_table
+from geo_pipeline.training.callbacks import TrainingInterruptedError
+from geo_pipeline.training.job import TrainingJob
+from geo_pipeline.training.module import GeoModule
+from geo_pipeline.training.run import train
+from geo_pipeline_tests.training import small_runs
+
+STEPS_PER_EPOCH = 4
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> TrainingJob:
+    job = small_runs.job(tmp_path_factory.mktemp("finished"))
+    train(job)
+    return job
+
+
+def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], None]) -> None:
+    """Do something in the middle of a training step, counted from 0 over all epochs."""
+    step_of_module = GeoModule.training_step
+    steps = iter(range(10**6))
+
+    def counting(self: GeoModule, batch: Any) -> Tensor:
+        if next(steps) == step:
+            action()
+        return step_of_module(self, batch)
+
+    monkeypatch.setattr(GeoModule, "training_step", counting)
+
+
+def test_a_run_leaves_its_files(finished: TrainingJob) -> None:
+    names = {path.name for path in finished.run_dir.iterdir()}
+    assert names == {"hparams.yaml", "metrics.jsonl", "last.ckpt", "best.ckpt", "model_card.md"}
+
+
+def test_every_epoch_tells_the_loss_of_each_head_and_the_accuracy_of_each_p_key(finished: TrainingJob) -> None:
+    lines = small_runs.epochs(finished.run_dir)
+    assert [line["epoch"] for line in lines] == [0, 1]
+    for split in ("train", "validation"):
+        heads = lines[1][split]
+        assert heads["loss"] == pytest.approx(heads["coarse"] + heads["middle"] + heads["fine"], rel=1e-5)
+    assert list(lines[0]["accuracy"]) == ["coarse", "middle", "fine", "hierarchy"]
+    assert list(lines[0]["accuracy"]["hierarchy"]) == ["25", "200", "750"]
+
+
+def test_the_network_learns_what_colours_say(tmp_path: Path) -> None:
+    job = small_runs.job(tmp_path)
+    longer = job.resolved_config().model_copy(
+        update={"trainer_params": job.resolved_config().trainer_params | {"max_epochs": 8}}
+    )
+    train(job.model_copy(update={"config": longer}))
+    photos = read_table(job.validation_photos)
+    answers = predict_photos(job.run_dir / "best.ckpt", photos, job.shards_root)
+    told = [row["class_label"] for row in answers.to_pylist() if row["p_key"] == "hierarchy"]
+    right = [a == b for a, b in zip(told, photos["middle"].to_pylist(), strict=True)]
+    assert sum(right) >= 18
+    assert small_runs.epochs(job.run_dir)[-1]["accuracy"]["hierarchy"]["25"] >= 80
+
+
+def test_the_runs_settings_are_kept_with_versions_and_data(finished: TrainingJob) -> None:
+    hparams = yaml.safe_load((finished.run_dir / "hparams.yaml").read_text())
+    assert hparams["model_params"]["batch_size"] == 16
+    assert hparams["versions"]["torch"] == torch.__version__
+    assert hparams["inputs"] == finished.input_hashes()
+
+
+def test_the_model_card_counts_photos_and_cells(finished: TrainingJob) -> None:
+    card = (finished.run_dir / "model_card.md").read_text()
+    assert "60 for training, 20 for validation" in card
+    assert "coarse 2, middle 4, fine 4" in card
+    assert "Intended use" in card
+
+
+def test_the_same_job_gives_the_same_numbers(finished: TrainingJob) -> None:
+    again = finished.model_copy(update={"run_dir": finished.run_dir.with_name("again")})
+    train(again)
+    assert small_runs.epochs(again.run_dir) == small_runs.epochs(finished.run_dir)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("step", [1, STEPS_PER_EPOCH - 1, STEPS_PER_EPOCH, STEPS_PER_EPOCH + 2])
+def test_a_training_that_was_stopped_at_any_step_ends_with_the_numbers_of_an_undisturbed_one(
+    tmp_path: Path, finished: TrainingJob, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, step: int
+) -> None:
+    job = finished.model_copy(update={"run_dir": tmp_path / "run"})
+    handlers = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
+    with monkeypatch.context() as patch:
+        at_step(patch, step, lambda: os.kill(os.getpid(), number))
+        with pytest.raises(TrainingInterruptedError, match=number.name):
+            train(job)
+    assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == handlers
+    train(job)
+    assert small_runs.epochs(job.run_dir) == small_runs.epochs(finished.run_dir)
+    ours, theirs = (torch.load(each.run_dir / "best.ckpt", weights_only=True)["state_dict"] for each in (job, finished))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+class KilledError(Exception):
+    """Stands for an end that no code of ours sees."""
+
+
+def test_a_training_that_was_killed_goes_on_after_its_last_epoch(
+    tmp_path: Path, finished: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die() -> None:
+        raise KilledError
+
+    job = finished.model_copy(update={"run_dir": tmp_path / "run"})
+    with monkeypatch.context() as patch:
+        at_step(patch, STEPS_PER_EPOCH + 1, die)
+        with pytest.raises(KilledError):
+            train(job)
+    steps: list[int] = []
+    at_step(monkeypatch, STEPS_PER_EPOCH - 1, lambda: steps.append(1))
+    at_step(monkeypatch, STEPS_PER_EPOCH, lambda: steps.append(2))
+    train(job)
+    assert steps == [1]  # one epoch's steps and no more
+    assert small_runs.epochs(job.run_dir) == small_runs.epochs(finished.run_dir)
+
+
+def test_a_finished_run_is_trained_anew(tmp_path: Path, finished: TrainingJob) -> None:
+    job = finished.model_copy(update={"run_dir": tmp_path / "run"})
+    train(job)
+    before = (job.run_dir / "best.ckpt").stat().st_mtime_ns
+    train(job)
+    assert (job.run_dir / "best.ckpt").stat().st_mtime_ns > before
+    assert [line["epoch"] for line in small_runs.epochs(job.run_dir)] == [0, 1]
+
+
+def test_another_config_does_not_go_on_from_the_interrupted_run(
+    tmp_path: Path, finished: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = finished.model_copy(update={"run_dir": tmp_path / "run"})
+    with monkeypatch.context() as patch:
+        at_step(patch, 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(TrainingInterruptedError):
+            train(job)
+    other = job.model_copy(update={"config": small_runs.config(seed=5)})
+    fresh = other.model_copy(update={"run_dir": tmp_path / "fresh"})
+    train(other)
+    train(fresh)
+    assert small_runs.epochs(other.run_dir) == small_runs.epochs(fresh.run_dir)
+
+
+def test_no_photo_left_names_the_table(tmp_path: Path) -> None:
+    job = small_runs.job(tmp_path)
+    write_table(job.training_photos, read_table(job.training_photos).slice(0, 0))
+    with pytest.raises(InputError, match=r"training_photos\.parquet: no photo is left"):
+        train(job)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"max_epoch": 3}, "trainer_params: unknown max_epoch"),
+        ({"callbacks": []}, "trainer_params: unknown callbacks"),
+        ({"precision": "17-true"}, "Lightning refuses them"),
+        ({"accelerator": "abacus"}, "Lightning refuses them"),
+    ],
+)
+def test_trainer_parameters_that_lightning_does_not_take_are_named(
+    tmp_path: Path, parameters: dict[str, Any], message: str
+) -> None:
+    job = small_runs.job(tmp_path)
+    config = job.resolved_config().model_copy(update={"trainer_params": {"max_epochs": 1, **parameters}})
+    with pytest.raises(InputError, match=message):
+        train(job.model_copy(update={"config": config}))
