@@ -41,7 +41,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 dev: $(READY) ## the Dagster page on http://127.0.0.1:3000 (PROFILE=world)
-	DAGSTER_HOME=$$($(RUN) install --env-file) GEO_PIPELINE_PROFILE=$(PROFILE) $(BIN)/dagster dev --host 127.0.0.1 --port 3000
+	DAGSTER_HOME=$$($(RUN) install --env-file) GEO_PIPELINE_PROFILE=$(PROFILE) $(BIN)/dagster dev -w workspace.yaml --host 127.0.0.1 --port 3000
 
 bench: $(READY) ## every performance claim against its peer or floor
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

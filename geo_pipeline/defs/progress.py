@@ -16,14 +16,15 @@ import dagster as dg
 
 LAUNCH_TAG = "geo_pipeline/launch"
 POLL_SECONDS = 0.5
-SHOWN_METADATA = (
+SHOWN_NUMBERS = (
     "epoch",
-    "requests",
+    "train_loss",
+    "validation_loss",
+    "accuracy_hierarchy_200",
+    "accuracy_hierarchy_750",
     "photos_done",
     "photos_total",
-    "loss_train",
-    "loss_validation",
-    "within_750_hierarchy",
+    "photos_per_second",
 )
 
 
@@ -91,5 +92,5 @@ def _failure(event: dg.DagsterEvent) -> str:
 def _numbers(event: dg.DagsterEvent) -> str:
     """Those numbers of an observation that fit on a line."""
     metadata = event.asset_observation_data.asset_observation.metadata
-    known = {name: metadata[name].value for name in SHOWN_METADATA if name in metadata}
+    known = {name: metadata[name].value for name in SHOWN_NUMBERS if name in metadata}
     return ", ".join(f"{name} {value:.4g}" for name, value in known.items() if isinstance(value, int | float))

@@ -2,7 +2,8 @@
 
 Here live the small ResNet of our own, the choice of a backbone by name, and weights from a local file. Not here: the
 heads (network.py). The one idea: a backbone is a module that maps float32[n, 3, h, w] to float32[n, num_features] and
-says how many features it has.
+says how many features it has. torchvision is imported only where one of its networks is asked for: that takes
+seconds, and small_resnet needs nothing of it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision import models
 
 from geo_pipeline.errors import InputError
 
@@ -82,6 +82,8 @@ def build_backbone(architecture: str) -> tuple[nn.Module, int]:
     if architecture not in torchvision_resnets():
         known = ", ".join([SMALL_RESNET, *torchvision_resnets()])
         raise InputError(f"architecture: found {architecture!r}, expected one of {known}")
+    from torchvision import models
+
     resnet = models.get_model(architecture, weights=None)
     num_features = resnet.fc.in_features
     resnet.fc = nn.Identity()
@@ -90,6 +92,8 @@ def build_backbone(architecture: str) -> tuple[nn.Module, int]:
 
 def torchvision_resnets() -> list[str]:
     """Names of torchvision's classification networks of the ResNet family."""
+    from torchvision import models
+
     names = models.list_models(module=models)
     return [name for name in names if models.get_model_builder(name).__module__ == models.resnet.__name__]
 

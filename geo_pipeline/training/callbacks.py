@@ -132,7 +132,8 @@ class RunFiles(pl.Callback):
 class LeaveOnSignal(pl.Callback):
     """SIGINT and SIGTERM: finish the step, save `last.ckpt`, leave with TrainingInterruptedError.
 
-    During a validation it leaves at once: the epoch's steps are then done again.
+    After an epoch's last step it finishes the validation first (a state between the two cannot be resumed without
+    losing the epoch's numbers); after the last epoch there is nothing to stop.
     """
 
     def __init__(self, files: RunFiles) -> None:
@@ -155,13 +156,13 @@ class LeaveOnSignal(pl.Callback):
         batch_idx: int,  # noqa: ARG002
     ) -> None:
         """Save and leave if asked to."""
-        if self._received is not None:
+        if self._received is not None and not trainer.is_last_batch:
             self._files.save_last(trainer)
             raise TrainingInterruptedError(self._received)
 
-    def on_validation_batch_end(self, *_: object, **__: object) -> None:
-        """Leave if asked to."""
-        if self._received is not None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Leave if asked to; RunFiles has saved the epoch."""
+        if self._received is not None and trainer.current_epoch + 1 < (trainer.max_epochs or 0):
             raise TrainingInterruptedError(self._received)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002

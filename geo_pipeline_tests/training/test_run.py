@@ -110,6 +110,16 @@ def test_a_training_that_was_stopped_at_any_step_ends_with_the_numbers_of_an_und
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+def test_a_stop_in_the_very_last_step_lets_the_training_end(
+    tmp_path: Path, finished: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = finished.model_copy(update={"run_dir": tmp_path / "run"})
+    at_step(monkeypatch, 2 * STEPS_PER_EPOCH - 1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    train(job)
+    assert small_runs.epochs(job.run_dir) == small_runs.epochs(finished.run_dir)
+    assert (job.run_dir / "model_card.md").exists()
+
+
 class KilledError(Exception):
     """Stands for an end that no code of ours sees."""
 

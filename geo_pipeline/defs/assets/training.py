@@ -7,6 +7,7 @@ Not here: the training itself, which runs in a process of its own (training room
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 
 import dagster as dg
@@ -89,7 +90,8 @@ def geo_model(
     layout = experiment.layout
     job_file = _write_job(layout, experiment.profile.training)
     command = [sys.executable, "-m", "geo_pipeline.training", "--job", str(job_file)]
-    with epochs_as_observations(context, layout.run(RUN) / "metrics.jsonl"):
+    with epochs_as_observations(context, layout.run(RUN) / "metrics.jsonl"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)  # of Pipes about a part of its own
         training_process.run(context=context, command=command)
     checkpoint = layout.run(RUN) / "best.ckpt"
     return dg.MaterializeResult(

@@ -1,0 +1,69 @@
+"""The running Dagster page in a real Chromium: every group and every asset is there, and a bad profile says why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from geo_pipeline_tests.browser.page import CHROMIUM, chromium, dagster_page
+from geo_pipeline_tests.conftest import free_port
+from geo_pipeline_tests.defs.test_definitions import GRAPH
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine (Debian: apt install chromium)"),
+]
+
+
+@pytest.fixture
+def dagster_home(tmp_path: Path) -> Path:
+    home = tmp_path / "dagster"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\nnux:\n  enabled: false\n", encoding="utf-8")
+    return home
+
+
+@pytest.fixture
+def environment(write_profile: Callable[..., Path], dagster_home: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
+    yield {
+        "GEO_PIPELINE_PROFILE": str(write_profile()),
+        "GEO_PIPELINE_HOME": str(tmp_path),
+        "DAGSTER_HOME": str(dagster_home),
+    }
+
+
+def test_dagster_dev_shows_every_group_and_asset(environment: dict[str, str], tmp_path: Path) -> None:
+    command = ["dagster", "dev", "-w", "workspace.yaml"]
+    with dagster_page(environment, tmp_path / "log", free_port(), *command) as address, chromium() as browser:
+        page = browser.new_page(viewport={"width": 1600, "height": 1400})
+        page.goto(f"{address}/asset-groups")
+        for group, assets in GRAPH.items():
+            page.get_by_text(group, exact=True).first.wait_for()
+            assert page.get_by_text(group, exact=True).count() > 0
+            for asset in assets:
+                page.goto(f"{address}/assets/{asset}")
+                page.get_by_text("Description", exact=True).first.wait_for()
+                page.get_by_role("link", name=group, exact=True).first.wait_for()
+            page.goto(f"{address}/asset-groups")
+
+
+@pytest.mark.slow
+def test_dg_dev_serves_the_same_page(environment: dict[str, str], tmp_path: Path) -> None:
+    with dagster_page(environment, tmp_path / "log", free_port(), "dg", "dev") as address, chromium() as browser:
+        page = browser.new_page()
+        page.goto(f"{address}/assets")
+        page.get_by_text("benchmark_accuracy").first.wait_for()
+
+
+def test_a_wrong_profile_is_explained_on_the_page(
+    write_profile: Callable[..., Path], environment: dict[str, str], tmp_path: Path
+) -> None:
+    environment["GEO_PIPELINE_PROFILE"] = str(write_profile(crawl__concurency=3))
+    command = ["dagster", "dev", "-w", "workspace.yaml"]
+    with dagster_page(environment, tmp_path / "log", free_port(), *command) as address, chromium() as browser:
+        page = browser.new_page()
+        page.goto(f"{address}/locations")
+        page.get_by_text("View error").first.click()
+        page.get_by_text("crawl.concurency: unknown key; did you mean concurrency?").first.wait_for()
