@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 
 
 class InputError(ValueError):
@@ -24,6 +25,12 @@ _REMEDIES = {
     errno.ENOTDIR: "a file stands where a folder is needed: move it away or point GEO_PIPELINE_HOME elsewhere",
     errno.EROFS: "the file system is read-only: point GEO_PIPELINE_HOME at one that can be written",
 }
+_DATABASE_REFUSALS = {
+    "disk I/O error",
+    "database or disk is full",
+    "attempt to write a readonly database",
+    "unable to open database file",
+}
 
 
 def explain(error: BaseException) -> str | None:
@@ -34,6 +41,11 @@ def explain(error: BaseException) -> str | None:
             return str(cause)
         if isinstance(cause, OSError) and cause.errno in _REMEDIES:
             return f"{_place(cause)}: {_REMEDIES[cause.errno]}"
+        if isinstance(cause, sqlite3.OperationalError) and str(cause) in _DATABASE_REFUSALS:
+            return (
+                f"Dagster's home cannot be written ({cause}): free some space there or make it writable, or point "
+                "GEO_PIPELINE_HOME elsewhere, then run again; what is finished is kept"
+            )
         cause = cause.__cause__ or cause.__context__
     return None
 

@@ -107,23 +107,23 @@ class Profile(BaseModel):
 
     def require_inputs(self) -> None:
         """Raise one InputError that names every missing input file, its expected form and where to get it."""
-        missing = [
-            f"  - {path}: {form}" + (f"; from {photo_set.publisher}" if photo_set.publisher else "")
-            for name, photo_set in self.photo_sets.items()
-            for path, form in _input_files(name, photo_set)
-            if not path.exists()
-        ]
-        if missing:
-            raise InputError(f"profile {self.name}: {len(missing)} input files are missing:\n" + "\n".join(missing))
+        lines: list[str] = []
+        for name, photo_set in self.photo_sets.items():
+            missing = [(path, form) for path, form in _input_files(photo_set) if not path.exists()]
+            lines += [f"  - {name}: {path}: {form}" for path, form in missing]
+            if missing and photo_set.publisher:
+                lines.append(f"    where to get them: {photo_set.publisher}")
+        if lines:
+            raise InputError("\n".join([f"profile {self.name}: input files are missing:", *lines]))
 
 
-def _input_files(name: str, photo_set: PhotoSetSettings) -> list[tuple[Path, str]]:
+def _input_files(photo_set: PhotoSetSettings) -> list[tuple[Path, str]]:
     """Files that a photo set needs, each with its expected form."""
-    files = [(photo_set.metadata_csv, f"metadata of {name}, CSV with a header that has at least IMG_ID,LAT,LON")]
+    files = [(photo_set.metadata_csv, "metadata, a CSV with a header that has at least IMG_ID,LAT,LON")]
     if photo_set.url_csv:
-        files.append((photo_set.url_csv, f"URL list of {name}, CSV `image_id,url`"))
+        files.append((photo_set.url_csv, "URL list, a CSV `image_id,url`"))
     if photo_set.image_dir:
-        files.append((photo_set.image_dir, f"pictures of {name}, a folder of jpg, png, webp files named as in IMG_ID"))
+        files.append((photo_set.image_dir, "pictures, a folder of jpg, png or webp files named as in IMG_ID"))
     return files
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import sqlite3
 
 import pytest
 
@@ -22,6 +23,13 @@ def test_a_refusal_of_the_machine_names_the_path_and_a_remedy(code: int, word: s
     assert message is not None
     assert message.startswith("/data/x.parquet: ")
     assert word in message
+
+
+def test_a_full_disk_under_dagsters_databases_is_told_as_such() -> None:
+    outer = RuntimeError("from the database library")
+    outer.__cause__ = sqlite3.OperationalError("database or disk is full")
+    assert "free some space" in str(explain(outer))
+    assert explain(sqlite3.OperationalError("no such table: runs")) is None
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), OSError(errno.ECONNRESET, "reset")])

@@ -12,6 +12,9 @@ import dagster as dg
 
 from geo_pipeline.errors import explain
 
+USER_ERROR = "user_error"
+"""Metadata of a failure that the user can mend, so that the command line can tell it from a bug."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -25,7 +28,7 @@ def user_errors_as_failures() -> Iterator[None]:
         message = explain(error)
         if message is None or isinstance(error, dg.Failure):
             raise
-        raise dg.Failure(description=message, allow_retries=False) from None
+        raise dg.Failure(description=message, metadata={USER_ERROR: True}, allow_retries=False) from None
 
 
 def plain_failures(function: Callable[P, R]) -> Callable[P, R]:

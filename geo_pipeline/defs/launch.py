@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import dagster as dg
 
+from geo_pipeline.defs.failures import USER_ERROR
 from geo_pipeline.defs.jobs import all_buckets_tags
 from geo_pipeline.defs.progress import shown_progress
 from geo_pipeline.errors import InputError
@@ -36,8 +37,8 @@ def model() -> dg.JobDefinition:
 def materialize(profile: Profile, selection: str, show: Callable[[str], None]) -> bool:
     """Materialize a selection (Dagster's syntax) of the current profile's assets; True if every run succeeded.
 
-    `show` is given each line of progress. Raises InputError if the selection is not valid or matches nothing. Expects
-    `DAGSTER_HOME` to be the profile's.
+    `show` is given each line of progress. Raises InputError if the selection is not valid or matches nothing, or if a
+    step failed for a reason that the user can mend. Expects `DAGSTER_HOME` to be the profile's.
     """
     with dg.DagsterInstance.get() as instance:
         for job, keys, tags in _runs(profile, selection):
@@ -46,8 +47,17 @@ def materialize(profile: Profile, selection: str, show: Callable[[str], None]) -
                     dg.reconstructable(job), instance, QUIET, tags={**tags, **launch}, asset_selection=keys
                 )
             if not result.success:
+                raise_if_user_can_mend(result)
                 return False
     return True
+
+
+def raise_if_user_can_mend(result: dg.JobExecutionResult) -> None:
+    """Raise InputError with the messages of steps that failed for a reason that the user can mend, if any did."""
+    failures = [event.step_failure_data.user_failure_data for event in result.all_events if event.is_step_failure]
+    messages = [str(each.description) for each in failures if each and USER_ERROR in each.metadata]
+    if messages:
+        raise InputError("\n".join(dict.fromkeys(messages)))
 
 
 def _runs(

@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import dagster as dg
 
@@ -45,20 +45,28 @@ def shown_progress(instance: dg.DagsterInstance, show: Callable[[str], None]) ->
 def _follow(
     instance: dg.DagsterInstance, tags: dict[str, str], show: Callable[[str], None], stop: threading.Event
 ) -> None:
-    """Show new events until told to stop, and once more after that."""
-    cursor: str | None = None
-    finished = False
+    """Show new events until told to stop, and once more after that; ends early if the database cannot be read."""
+    from sqlalchemy.exc import OperationalError
+
     begun = time.monotonic()
-    while not finished:
-        finished = stop.wait(POLL_SECONDS)
-        for run in instance.get_runs(dg.RunsFilter(tags=tags), limit=1):
-            connection = instance.get_records_for_run(run.run_id, cursor)
-            cursor = connection.cursor
-            for record in connection.records:
-                event = record.event_log_entry.dagster_event
-                line = progress_line(event) if event else None
-                if line:
-                    show(f"{time.monotonic() - begun:6.1f} s  {line}")
+    lines = _new_lines(instance, tags)
+    finished = False
+    with suppress(OperationalError):  # the run itself meets the same error and reports it
+        while not finished:
+            finished = stop.wait(POLL_SECONDS)
+            for line in next(lines):
+                show(f"{time.monotonic() - begun:6.1f} s  {line}")
+
+
+def _new_lines(instance: dg.DagsterInstance, tags: dict[str, str]) -> Iterator[list[str]]:
+    """At each step the lines of the events that came since the last one, of the run with these tags."""
+    cursor: str | None = None
+    while True:
+        runs = instance.get_runs(dg.RunsFilter(tags=tags), limit=1)
+        connection = instance.get_records_for_run(runs[0].run_id, cursor) if runs else None
+        cursor = connection.cursor if connection else None
+        events = (record.event_log_entry.dagster_event for record in (connection.records if connection else ()))
+        yield [line for event in events if event and (line := progress_line(event))]
 
 
 def progress_line(event: dg.DagsterEvent) -> str | None:
@@ -69,7 +77,7 @@ def progress_line(event: dg.DagsterEvent) -> str | None:
     if event.event_type is dg.DagsterEventType.STEP_SUCCESS:
         return f"{step} done in {event.step_success_data.duration_ms / 1000:.1f} s"
     if event.event_type is dg.DagsterEventType.STEP_FAILURE:
-        return f"{step} FAILED: {_failure(event)}"
+        return f"{step} FAILED: {_failure(event).splitlines()[0]}"
     if event.event_type is dg.DagsterEventType.ASSET_OBSERVATION:
         return f"{step}: {_numbers(event)}"
     if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:

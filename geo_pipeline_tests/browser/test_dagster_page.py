@@ -27,7 +27,7 @@ def dagster_home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(write_profile: Callable[..., Path], dagster_home: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
-    yield {
+    return {
         "GEO_PIPELINE_PROFILE": str(write_profile()),
         "GEO_PIPELINE_HOME": str(tmp_path),
         "DAGSTER_HOME": str(dagster_home),

@@ -166,7 +166,7 @@ def test_a_missing_file_fails_the_step_with_the_message_of_the_command_line(
 ) -> None:
     project.profile_file = write_profile(photo_sets__world_train__url_csv=str(tmp_path / "absent.csv"))
     message = failure(project.crawl())
-    assert f"{tmp_path / 'absent.csv'}: URL list of world_train, CSV `image_id,url`" in message
+    assert f"world_train: {tmp_path / 'absent.csv'}: URL list, a CSV `image_id,url`" in message
     assert not project.layout.shards.exists()
 
 

@@ -1,0 +1,74 @@
+"""Makes the README's pictures from the current profile: the asset graph of the running page, and the last report.
+
+`python -m geo_pipeline_tests.browser.pictures`, after `make demo`. While a training runs, `--live FILE` photographs
+the model's page instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser
+
+from geo_pipeline.profile import PROJECT_FOLDER, Layout, layout_of, load_profile, profile_path
+from geo_pipeline_tests.browser.page import chromium, dagster_page
+from geo_pipeline_tests.conftest import free_port
+
+PICTURES = PROJECT_FOLDER / "resources" / "pictures"
+SETTLE_MILLISECONDS = 4000
+
+
+def asset_graph(browser: Browser, address: str, path: Path) -> None:
+    """The whole graph with its groups expanded."""
+    page = browser.new_page(viewport={"width": 2100, "height": 1300})
+    page.goto(f"{address}/asset-groups")
+    page.wait_for_timeout(SETTLE_MILLISECONDS)
+    page.keyboard.press("Alt+e")
+    page.wait_for_timeout(SETTLE_MILLISECONDS)
+    page.mouse.move(1300, 900)
+    for _ in range(3):  # zoom out until the whole graph is in the window
+        page.mouse.wheel(0, 400)
+        page.wait_for_timeout(300)
+    page.wait_for_timeout(SETTLE_MILLISECONDS)
+    page.screenshot(path=path)
+
+
+def model_page(browser: Browser, address: str, path: Path) -> None:
+    """The events of the model's asset: an observation for each epoch."""
+    page = browser.new_page(viewport={"width": 1600, "height": 1000})
+    page.goto(f"{address}/assets/geo_model?view=events")
+    page.wait_for_timeout(SETTLE_MILLISECONDS)
+    page.screenshot(path=path)
+
+
+def report(browser: Browser, layout: Layout, path: Path) -> None:
+    """The first screen of the report."""
+    page = browser.new_page(viewport={"width": 1100, "height": 1250})
+    page.goto((layout.reports / "report.html").as_uri())
+    page.screenshot(path=path)
+
+
+def main() -> None:
+    """Make the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--live", type=Path, help="photograph the model's page into this file, and nothing else")
+    options = parser.parse_args()
+    layout = layout_of(load_profile(profile_path()))
+    environment = {"DAGSTER_HOME": str(layout.dagster_home), "GEO_PIPELINE_PROFILE": str(profile_path())}
+    os.environ.update(environment)
+    PICTURES.mkdir(exist_ok=True)
+    command = ["dagster", "dev", "-w", "workspace.yaml"]
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
+        with dagster_page(environment, Path(folder) / "log", free_port(), *command) as address:
+            if options.live:
+                model_page(browser, address, options.live)
+                return
+            asset_graph(browser, address, PICTURES / "asset_graph.png")
+        report(browser, layout, PICTURES / "report.png")
+
+
+if __name__ == "__main__":
+    main()
