@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def dagster_home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def environment(write_profile: Callable[..., Path], dagster_home: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
+def environment(write_profile: Callable[..., Path], dagster_home: Path, tmp_path: Path) -> dict[str, str]:
     return {
         "GEO_PIPELINE_PROFILE": str(write_profile()),
         "GEO_PIPELINE_HOME": str(tmp_path),
@@ -67,3 +68,21 @@ def test_a_wrong_profile_is_explained_on_the_page(
         page.goto(f"{address}/locations")
         page.get_by_text("View error").first.click()
         page.get_by_text("crawl.concurency: unknown key; did you mean concurrency?").first.wait_for()
+
+
+@pytest.mark.slow
+def test_materialize_all_on_the_page_does_the_whole_job(environment: dict[str, str], tmp_path: Path) -> None:
+    command = ["dagster", "dev", "-w", "workspace.yaml"]
+    report = tmp_path / "small" / "reports" / "report.html"
+    with dagster_page(environment, tmp_path / "log", free_port(), *command) as address, chromium() as browser:
+        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        page.goto(f"{address}/asset-groups")
+        page.get_by_text("Materialize all").first.click()
+        page.get_by_role("button", name="All", exact=True).click()
+        page.get_by_role("button", name="Launch backfill").click()
+        deadline = time.monotonic() + 300
+        while not report.exists() and time.monotonic() < deadline:
+            time.sleep(1)
+        assert report.exists(), (tmp_path / "log").read_text("utf-8")[-3000:]
+        page.goto(f"{address}/assets/geo_model?view=events")
+        page.get_by_text("train_loss").first.wait_for()
