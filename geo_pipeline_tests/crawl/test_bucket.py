@@ -311,10 +311,13 @@ def start_child(bucket: Bucket, settings: CrawlSettings) -> subprocess.Popen[byt
 
 
 def wait_for_requests(server: PhotoServer, count: int) -> None:
+    """Wait for so many requests, then slow the server down, so that no crawl is finished before it is stopped."""
+    server.delay_seconds = 0.01
     deadline = time.monotonic() + 20
     while len(server.asked) < count:
         assert time.monotonic() < deadline
         time.sleep(0.005)
+    server.delay_seconds = 0.2
 
 
 @pytest.fixture
@@ -337,6 +340,7 @@ def test_after_kill_9_at_most_what_was_in_flight_is_asked_for_again(
         child.communicate()
         assert child.returncode == -signal.SIGKILL
         assert not (bucket.directory / MANIFEST).exists()
+    server.delay_seconds = 0.0
     [result] = crawl_buckets([bucket], settings)
     assert result.error is None
     assert set(check_store(bucket, settings)["status"].to_pylist()) == {"ok"}
@@ -359,6 +363,7 @@ def test_an_interrupt_stops_within_seconds_and_keeps_everything(
     assert (b"KeyboardInterrupt" in errors) == (number == signal.SIGINT)
     assert b"Task was destroyed" not in errors
     asked = len(server.asked)
+    server.delay_seconds = 0.0
     [result] = crawl_buckets([bucket], settings)
     assert result.requests <= 300 - asked + settings.concurrency
     check_store(bucket, settings)
