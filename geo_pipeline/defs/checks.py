@@ -9,7 +9,7 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from geo_pipeline.defs.failures import plain_failures
+from geo_pipeline.defs.failures import USER_ERROR, plain_failures
 from geo_pipeline.defs.pictures import markdown_table
 from geo_pipeline.defs.resources import Experiment
 from geo_pipeline.photos.joins import query_tables
@@ -54,9 +54,21 @@ def _rejects_result(rejects: pa.Table, num_good: int, experiment: Experiment) ->
     percent = 100.0 * rejects.num_rows / max(rejects.num_rows + num_good, 1)
     most = experiment.profile.checks.max_rejected_percent
     metadata: dict[str, object] = {"rejected_rows": rejects.num_rows, "percent": percent, "at_most_percent": most}
+    first = rejects.slice(0, FIRST_REJECTS)
     if rejects.num_rows:
-        metadata["first_rejects"] = markdown_table(rejects.slice(0, FIRST_REJECTS))
-    return dg.AssetCheckResult(passed=percent <= most, metadata=metadata)  # type: ignore[arg-type]
+        metadata["first_rejects"] = markdown_table(first)
+    if percent <= most:
+        return dg.AssetCheckResult(passed=True, metadata=metadata)  # type: ignore[arg-type]
+    lines = [f"  - {row['file']}, row {row['row']}: {row['reason']}" for row in first.to_pylist()]
+    message = (
+        f"{rejects.num_rows} rows cannot be used ({percent:.2g} %, at most {most:g} % are allowed); correct them "
+        "or raise checks.max_rejected_percent in the profile; the first ones:"
+    )
+    return dg.AssetCheckResult(
+        passed=False,
+        description="\n".join([message, *lines]),
+        metadata={**metadata, USER_ERROR: True},  # type: ignore[dict-item]
+    )
 
 
 @dg.asset_check(asset="benchmark_accuracy", blocking=True)

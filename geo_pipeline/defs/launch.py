@@ -52,10 +52,15 @@ def materialize(profile: Profile, selection: str, show: Callable[[str], None]) -
     return True
 
 
-def raise_if_user_can_mend(result: dg.JobExecutionResult) -> None:
-    """Raise InputError with the messages of steps that failed for a reason that the user can mend, if any did."""
+def raise_if_user_can_mend(result: dg.ExecuteInProcessResult | dg.JobExecutionResult) -> None:
+    """Raise InputError with the messages of steps and checks that failed for a reason that the user can mend."""
     failures = [event.step_failure_data.user_failure_data for event in result.all_events if event.is_step_failure]
-    messages = [str(each.description) for each in failures if each and USER_ERROR in each.metadata]
+    checks = [
+        event.asset_check_evaluation_data
+        for event in result.all_events
+        if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    ]
+    messages = [str(each.description) for each in [*failures, *checks] if each and USER_ERROR in each.metadata]
     if messages:
         raise InputError("\n".join(dict.fromkeys(messages)))
 

@@ -14,6 +14,8 @@ import pytest
 from geo_pipeline.definitions import build_definitions
 from geo_pipeline.defs.buckets import latest_event
 from geo_pipeline.defs.jobs import all_buckets_tags
+from geo_pipeline.defs.launch import raise_if_user_can_mend
+from geo_pipeline.errors import InputError
 from geo_pipeline.profile import Layout, Profile, load_profile
 from geo_pipeline.store import read_table
 
@@ -159,6 +161,10 @@ def test_a_bad_metadata_row_is_kept_and_blocks(
     (reject,) = read_table(project.layout.table("photo_metadata_rejects")).to_pylist()
     assert (reject["row"], reject["photo_id"]) == (62, "extra")
     assert "LAT is '95.0', expected a number from -90 to 90" in reject["reason"]
+    (check,) = result.get_asset_check_evaluations()
+    assert f"{bad}, row 62: {reject['reason']}" in str(check.description)
+    with pytest.raises(InputError, match="1 rows cannot be used"):
+        raise_if_user_can_mend(result)
 
 
 def test_a_missing_file_fails_the_step_with_the_message_of_the_command_line(
