@@ -1,7 +1,7 @@
 """The one way files are written: whole or not at all.
 
-Here live atomic writes of bytes, JSON, YAML and Parquet tables, and the publishing of finished files to another
-storage. Not here: the layout of folders (profile.py) and what the files mean. The one idea: write a temporary file in
+Here live atomic writes of bytes, text, JSON, CSV and Parquet tables, and hashes of tables and files. Not here: the
+layout of folders (profile.py) and what the files mean. The one idea: write a temporary file in
 the same folder, fsync, rename, fsync the folder; a reader never sees half a file.
 """
 
