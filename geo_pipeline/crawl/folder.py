@@ -28,8 +28,10 @@ def import_folder(
     """Store the pictures of a folder: each photo's `url` is a path relative to `folder`.
 
     A missing file is `not_found`, a path that leads out of the folder `invalid_url`; neither is read. Files that are
-    unchanged since the last import are left as they are stored. Raises OSError and InputError as a store does.
+    unchanged since the last import are left as they are stored, unless settings that decide how pictures are stored
+    have changed; the size suffix is for URLs only. Raises OSError and InputError as a store does.
     """
+    settings = settings.model_copy(update={"size_suffix": ""})
     store = BucketStore(bucket, settings, now())
     with contextlib.closing(store), ThreadPoolExecutor(settings.decode_threads) as threads:
         importer = _Importer(folder.resolve(), settings, now, store.settled_sources())

@@ -1,8 +1,8 @@
 """The ledger: the append-only truth about a bucket while its crawl runs.
 
-Here lives one file of JSON lines. The first names the manifest that the crawl started from, each further one is a
-photo's row, or says how many rows before it are on the disk together with their records. The one idea: a line exists
-only after the record it speaks of, so whatever survives a crash can be checked against the shards.
+Here lives one file of JSON lines. The first names the manifest that the crawl started from and its settings, each
+further one is a photo's row, or says how many rows before it are on the disk together with their records. The one idea:
+a line exists only after the record it speaks of, so whatever survives a crash can be checked against the shards.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -25,30 +25,35 @@ _TIMES = ("fetched_at", "next_attempt_at")
 class Ledger:
     """The ledger of one bucket, locked by the process that has it open.
 
-    Raises InputError if another process is crawling the bucket.
+    `settings` is what is remembered of the settings that the rows were made with. Raises InputError if another process
+    is crawling the bucket.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor = _open_locked(path)
         self.num_rows = 0
+        self.settings: Mapping[str, str] = {}
 
-    def begin(self, base: str) -> None:
-        """Empty the ledger and name the manifest that the coming rows add to, by its hash."""
+    def begin(self, base: str, settings: Mapping[str, str]) -> None:
+        """Empty the ledger and name what the coming rows are made with: the manifest, by its hash, and the settings."""
         os.ftruncate(self._descriptor, 0)
         self.num_rows = 0
-        self._write({"ledger": 1, "manifest": base})
+        self.settings = settings
+        self._write({"ledger": 1, "manifest": base, "settings": settings})
 
-    def recover(self, base: str, is_whole: Callable[[ManifestRow, bool], bool]) -> None:
+    def recover(self, base: str, settings: Mapping[str, str], is_whole: Callable[[ManifestRow, bool], bool]) -> None:
         """Cut the ledger back to the rows that a crawl from manifest `base` may continue from.
 
         `is_whole(row, is_durable)` says whether a row's record can be read; rows behind the last sync mark are not
-        durable. The first bad line or row and everything after it goes; a ledger of another manifest goes whole.
+        durable. The first bad line or row and everything after it goes; a ledger of another manifest goes whole and
+        begins with `settings`. One that does not say its settings is taken to have these.
         """
         lines = list(self._lines())
-        if not lines or lines[0][1] != {"ledger": 1, "manifest": base}:
-            self.begin(base)
+        if not lines or (lines[0][1].get("ledger"), lines[0][1].get("manifest")) != (1, base):
+            self.begin(base, settings)
             return
+        self.settings = lines[0][1].get("settings", settings)
         num_durable = max((line.get("synced", 0) for _, line in lines), default=0)
         end = lines[0][0]
         for line_end, line in lines[1:]:

@@ -1,12 +1,13 @@
 """What is due: which photos of a list a crawl must ask for, given what is known already.
 
 Pure functions of tables and a moment. The one idea: a photo is settled by a row with its id *and its URL*, from the
-ledger of an interrupted crawl or else from the manifest; whatever has no such row, or only a failure whose time has
-come, is due.
+ledger of an interrupted crawl or else from the manifest; whatever has no such row, or one whose time for another try
+has come, is due. A stored photo never makes way for a failure that may pass: it stays and waits for the next try.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +16,9 @@ import pyarrow.compute as pc
 
 from geo_pipeline.errors import InputError
 from geo_pipeline.shards.manifest import MANIFEST_SCHEMA, Status
+
+_PASSING = frozenset(status for status in Status if status.is_retried) - {Status.ROBOTS_DISALLOWED}
+"""Failures that say nothing against a stored photo; a site's wish does."""
 
 
 @dataclass(frozen=True)
@@ -30,20 +34,22 @@ class Plan:
     is_settled: bool
 
 
-def plan(photos: pa.Table, manifest: pa.Table, recorded: pa.Table, now: datetime, *, limits_changed: bool) -> Plan:
+def plan(
+    photos: pa.Table, manifest: pa.Table, recorded: pa.Table, now: datetime, *, doubted: Collection[Status]
+) -> Plan:
     """Compare a list with the manifest and with the rows recorded by an interrupted crawl.
 
-    `photos` has `photo_id, url`; the other two have the manifest's columns. With `limits_changed`, photos that were
-    refused because of a limit are due again. Raises InputError for a doubled photo id.
+    `photos` has `photo_id, url`; the other two have the manifest's columns. Photos with a `doubted` status in the
+    manifest are due again, unless their next attempt is to come later. Raises InputError for a doubled photo id.
     """
     _check_ids(photos)
     known = _known_rows(photos, manifest)
     status = known["status"]
-    never_again = pc.invert(pc.is_in(status, _statuses(retried=True)))
-    too_early = pc.fill_null(pc.greater(known["next_attempt_at"], pa.scalar(now, known["next_attempt_at"].type)), False)
+    next_attempt = known["next_attempt_at"]
+    again = _statuses({status for status in Status if status.is_retried} | set(doubted))
+    never_again = pc.invert(pc.or_(pc.is_in(status, again), pc.is_valid(next_attempt)))
+    too_early = pc.fill_null(pc.greater(next_attempt, pa.scalar(now, next_attempt.type)), False)
     settled = pc.and_(pc.is_valid(status), pc.or_(never_again, too_early))
-    if limits_changed:
-        settled = pc.and_(settled, pc.invert(pc.is_in(status, _statuses(limited=True))))
     settled = pc.or_(settled, pc.is_valid(_known_rows(photos, recorded)["status"]))
     is_due = pc.invert(settled)
     due = photos.select(["photo_id", "url"]).append_column("attempts", pc.fill_null(known["attempts"], 0))
@@ -55,12 +61,25 @@ def plan(photos: pa.Table, manifest: pa.Table, recorded: pa.Table, now: datetime
 def merge(photos: pa.Table, manifest: pa.Table, recorded: pa.Table) -> pa.Table:
     """The new manifest: a row for each listed photo in the list's order; recorded rows win over the manifest's.
 
-    Every listed photo must be in one of them; one that is no longer listed, or was known under another URL, has no row.
+    A recorded failure that may pass leaves a stored photo as it is and only says when to try again. Every listed photo
+    must be in one of the tables; one that is no longer listed, or was known under another URL, has no row.
     """
+    recorded = _keep_stored(manifest, recorded)
     by_manifest = pc.add(_indices(photos, manifest), recorded.num_rows)
     indices = pc.coalesce(_indices(photos, recorded), by_manifest)
     assert indices.null_count == 0, "a finished crawl has an outcome for every photo"  # noqa: S101 an invariant of ours
     return pa.concat_tables([recorded, manifest]).take(indices).combine_chunks()
+
+
+def _keep_stored(manifest: pa.Table, recorded: pa.Table) -> pa.Table:
+    """The recorded rows, where a passing failure would replace a stored photo that photo's row with the next try."""
+    stored = _known_rows(recorded, manifest)
+    failed = pc.is_in(recorded["status"], _statuses(_PASSING))
+    keeps = pc.and_(failed, pc.fill_null(pc.equal(stored["status"], Status.OK.value), False))
+    why = pc.binary_join_element_wise("kept, the last try to replace it ended in", recorded["status"], " ")
+    tried = {"attempts": recorded["attempts"], "next_attempt_at": recorded["next_attempt_at"], "error": why}
+    columns = [pc.if_else(keeps, tried.get(name, stored[name]), recorded[name]) for name in MANIFEST_SCHEMA.names]
+    return pa.table(columns, schema=MANIFEST_SCHEMA)
 
 
 def _known_rows(photos: pa.Table, known: pa.Table) -> pa.Table:
@@ -76,10 +95,8 @@ def _indices(photos: pa.Table, known: pa.Table) -> pa.Array:
     return pc.if_else(pc.fill_null(same_url, False), indices, pa.scalar(None, pa.int32())).combine_chunks()
 
 
-def _statuses(*, retried: bool = False, limited: bool = False) -> pa.Array:
-    """The statuses that are retried, or those that depend on limits."""
-    chosen = [s.value for s in Status if (retried and s.is_retried) or (limited and s.depends_on_limits)]
-    return pa.array(chosen, MANIFEST_SCHEMA.field("status").type)
+def _statuses(chosen: Collection[Status]) -> pa.Array:
+    return pa.array([status.value for status in chosen], MANIFEST_SCHEMA.field("status").type)
 
 
 def _check_ids(photos: pa.Table) -> None:

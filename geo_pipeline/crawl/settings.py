@@ -12,6 +12,23 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
+LIMIT_SETTINGS = (
+    "allow_origins",
+    "max_redirects",
+    "max_bytes",
+    "max_pixels",
+    "min_side",
+    "placeholder_sha256",
+    "placeholder_urls",
+)
+"""Settings that decide what is refused: a change makes refused photos due again."""
+
+STORED_SETTINGS = ("image_size", "quality", "size_suffix")
+"""Settings that decide what a stored picture looks like: a change makes stored photos due again."""
+
+CONTENT_SETTINGS = (*LIMIT_SETTINGS, *STORED_SETTINGS)
+"""Names of the CrawlSettings that decide what is stored or refused; all others decide only how photos are fetched."""
+
 
 class CrawlSettings(BaseModel):
     """How photos are fetched, what is refused and how pictures are stored."""

@@ -8,7 +8,6 @@ at any instant the folder holds enough to continue.
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from geo_pipeline.crawl.compaction import (
 )
 from geo_pipeline.crawl.ledger import Ledger
 from geo_pipeline.crawl.planning import Plan, merge, plan
+from geo_pipeline.crawl.remembered import doubted_statuses, remembered_settings, settings_of
 from geo_pipeline.crawl.settings import CrawlSettings
 from geo_pipeline.errors import InputError
 from geo_pipeline.shards.format import DamagedRecordError, ShardWriter, unpack_record
@@ -35,11 +35,6 @@ from geo_pipeline.shards.manifest import MANIFEST_SCHEMA, ManifestRow, Status, e
 
 MANIFEST = "manifest.parquet"
 LEDGER = "ledger.jsonl"
-
-_LIMITS_KEY = b"geo_pipeline.crawl_limits"
-_LIMITS = frozenset(
-    {"allow_origins", "max_redirects", "max_bytes", "max_pixels", "min_side", "placeholder_sha256", "placeholder_urls"}
-)
 
 
 @dataclass(frozen=True)
@@ -61,6 +56,7 @@ class BucketStore:
     def __init__(self, bucket: Bucket, settings: CrawlSettings, now: datetime) -> None:
         self.bucket = bucket
         self._settings = settings
+        self._remembered = remembered_settings(settings)
         self._lock = threading.Lock()
         self._writer: ShardWriter | None = None
         self._num_in_shard = self._num_synced = 0
@@ -136,18 +132,32 @@ class BucketStore:
     def _recover(self, now: datetime) -> Plan:
         """Return to the last state that can be trusted and plan from there."""
         folder = self.bucket.directory
-        self._manifest, base = _read_manifest(folder / MANIFEST)
+        manifest, base = read_manifest(folder / MANIFEST)
         sizes = {path.name: path.stat().st_size for path in folder.glob("shard-*.msg")}
-        self._ledger.recover(base, lambda row, is_durable: _is_whole(folder, sizes, row, is_durable=is_durable))
+        self._ledger.recover(
+            base, self._remembered, lambda row, is_durable: _is_whole(folder, sizes, row, is_durable=is_durable)
+        )
+        self._forget_doubted_rows(base)
         rows = list(self._ledger.rows())
         self._continue_shard(rows)
         recorded = {row.photo_id: row for row in rows}
-        delete_unnamed_shards(folder, named_shards(self._manifest) | {r.shard for r in recorded.values() if r.shard})
+        delete_unnamed_shards(folder, named_shards(manifest) | {r.shard for r in recorded.values() if r.shard})
         self._num_synced = self._ledger.num_rows
-        readable = _readable_rows(self._manifest, sizes)
-        limits_changed = (self._manifest.schema.metadata or {}).get(_LIMITS_KEY) != _limits(self._settings)
-        made = plan(self.bucket.photos, readable, manifest_table(recorded.values()), now, limits_changed=limits_changed)
-        return replace(made, is_settled=made.is_settled and readable.num_rows == self._manifest.num_rows)
+        self._manifest = _readable_rows(manifest, sizes)
+        doubted = doubted_statuses(settings_of(manifest), self._remembered)
+        made = plan(self.bucket.photos, self._manifest, manifest_table(recorded.values()), now, doubted=doubted)
+        is_complete = (folder / MANIFEST).exists() and self._manifest.num_rows == manifest.num_rows
+        return replace(made, is_settled=made.is_settled and is_complete)
+
+    def _forget_doubted_rows(self, base: str) -> None:
+        """Begin the ledger again, with the rows that still hold, if the settings changed since the interruption."""
+        if self._ledger.settings == self._remembered:
+            return
+        doubted = doubted_statuses(self._ledger.settings, self._remembered)
+        holding = [row for row in self._ledger.rows() if row.status not in doubted]
+        self._ledger.begin(base, self._remembered)
+        for row in holding:
+            self._ledger.append(row)
 
     def _continue_shard(self, recorded: list[ManifestRow]) -> None:
         """Reopen the shard that an interrupted crawl was writing, cut back to its last recorded byte."""
@@ -180,7 +190,7 @@ class BucketStore:
         recorded = manifest_table({row.photo_id: row for row in self._ledger.rows()}.values())
         manifest = merge(self.bucket.photos, self._manifest, recorded)
         manifest = compact(folder, manifest, self._settings.records_per_shard)
-        manifest = manifest.replace_schema_metadata({_LIMITS_KEY: _limits(self._settings)})
+        manifest = manifest.replace_schema_metadata(self._remembered)
         store.sync_folder(folder)
         store.write_table(folder / MANIFEST, manifest)
         delete_unnamed_shards(folder, named_shards(manifest))
@@ -192,8 +202,8 @@ class BucketStore:
             self._writer.close()
 
 
-def _read_manifest(path: Path) -> tuple[pa.Table, str]:
-    """(the manifest, its hash), or an empty one."""
+def read_manifest(path: Path) -> tuple[pa.Table, str]:
+    """(the manifest, its hash), or an empty one. Raises InputError if it is of another version."""
     if not path.exists():
         return empty_manifest(), "none"
     table = store.read_table(path)
@@ -233,8 +243,3 @@ def _is_whole(folder: Path, sizes: Mapping[str, int], row: ManifestRow, *, is_du
     except DamagedRecordError:
         return False
     return photo_id == row.photo_id and hashlib.sha256(image).hexdigest() == row.image_sha256
-
-
-def _limits(settings: CrawlSettings) -> bytes:
-    """The settings that decide refusals, as text to compare."""
-    return json.dumps(settings.model_dump(mode="json", include=set(_LIMITS)), sort_keys=True).encode()

@@ -187,6 +187,99 @@ def test_a_refusal_is_reconsidered_when_the_limits_change(
     assert result.manifest["status"].to_pylist() == ["ok"] * 2
 
 
+@pytest.mark.parametrize("change", [{"image_size": 40}, {"quality": 35}])
+def test_stored_photos_are_replaced_when_the_settings_of_pictures_change(
+    change: dict[str, int], server: PhotoServer, make_bucket: MakeBucket, quick: Quick
+) -> None:
+    bucket = make_bucket(urls(server, 10))
+    server.answer("/photos/4.jpg", 404)
+    list(crawl_buckets([bucket], quick(server.origin, records_per_shard=4)))
+    changed = quick(server.origin, records_per_shard=4, **change)
+    [result] = crawl_buckets([bucket], changed)
+    assert (result.requests, result.changed) == (9, True)
+    check_store(bucket, changed)
+    [result] = crawl_buckets([bucket], changed)
+    assert (result.requests, result.changed) == (0, False)
+
+
+def test_a_stored_photo_outlives_a_failure_that_may_pass_and_is_due_again_alone(
+    server: PhotoServer, make_bucket: MakeBucket, quick: Quick
+) -> None:
+    before, after = (quick(server.origin, quality=quality, failure_pause_seconds=600.0) for quality in (90, 35))
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    bucket = make_bucket(urls(server, 5))
+    [first] = crawl_buckets([bucket], before, now=lambda: now)
+    server.answer("/photos/1.jpg", 503)
+    server.answer("/photos/2.jpg", body=b"half", Content_Length="9000")
+    server.answer("/photos/3.jpg", 404)
+    [second] = crawl_buckets([bucket], after, now=lambda: now)
+    assert first.manifest is not None
+    assert second.manifest is not None
+    old, new = first.manifest.to_pylist(), second.manifest.to_pylist()
+    assert [row["status"] for row in new] == ["ok", "ok", "ok", "not_found", "ok"]
+    reader = ShardReader(bucket.directory)
+    for number, settings in enumerate([after, before, before, None, after]):
+        if settings:
+            image = reader.image(new[number]["shard"], new[number]["offset"], new[number]["length"])
+            assert image == store_picture(picture(number), settings).jpeg
+    for number in (1, 2):
+        moved = {"shard", "offset", "attempts", "next_attempt_at", "error"}
+        assert {name for name in new[number] if new[number][name] != old[number][name]} <= moved
+        assert new[number]["next_attempt_at"] == now + timedelta(seconds=600)
+        assert "kept, the last try to replace it ended in" in new[number]["error"]
+    [third] = crawl_buckets([bucket], after, now=lambda: now + timedelta(seconds=599))
+    assert (third.requests, third.changed) == (0, False)
+    server.answers.clear()
+    [fourth] = crawl_buckets([bucket], after, now=lambda: now + timedelta(seconds=600))
+    assert fourth.requests == 2
+    assert check_store(bucket, after)["error"].to_pylist() == [None, None, None, "HTTP 404 Not Found", None]
+
+
+def test_nothing_is_lost_when_the_whole_server_is_away(
+    server: PhotoServer, make_bucket: MakeBucket, quick: Quick
+) -> None:
+    settings = quick(server.origin, retries=0)
+    bucket = make_bucket(urls(server, 12))
+    list(crawl_buckets([bucket], settings))
+    server.answers |= {f"/photos/{number}.jpg": _too_many_requests for number in range(12)}
+    [result] = crawl_buckets([bucket], settings.model_copy(update={"image_size": 50}))
+    assert result.changed
+    assert check_store(bucket, settings)["status"].to_pylist() == ["ok"] * 12
+
+
+async def _too_many_requests(_: web.Request) -> web.Response:
+    return web.Response(status=429, headers={"Retry-After": "7200"})
+
+
+def test_an_interrupted_crawl_that_continues_with_other_settings_mixes_no_pictures(
+    server: PhotoServer, slow_crawl: tuple[Bucket, CrawlSettings], tmp_path: Path
+) -> None:
+    bucket, settings = slow_crawl
+    server.answer("/photos/7.jpg", 404)
+    crawl = crawl_buckets([Bucket("empty", bucket.photos.slice(0, 0), tmp_path / "empty"), bucket], settings)
+    next(crawl)
+    wait_for_requests(server, 60)
+    crawl.close()  # type: ignore[attr-defined]
+    server.delay_seconds = 0.0
+    changed = settings.model_copy(update={"quality": 35})
+    [result] = crawl_buckets([bucket], changed)
+    assert result.requests == 299  # what was refused is still true
+    check_store(bucket, changed)
+
+
+def test_another_size_suffix_asks_again_for_what_was_not_found(
+    server: PhotoServer, make_bucket: MakeBucket, quick: Quick
+) -> None:
+    server.answer("/x_z.jpg", body=picture(1))
+    bucket = make_bucket([server.url("/x.jpg")])
+    [result] = crawl_buckets([bucket], quick(server.origin, size_suffix="b"))
+    assert result.manifest is not None
+    assert result.manifest["status"].to_pylist() == ["not_found"]
+    [result] = crawl_buckets([bucket], quick(server.origin, size_suffix="z"))
+    assert result.manifest is not None
+    assert result.manifest["status"].to_pylist() == ["ok"]
+
+
 def test_a_lost_shard_is_fetched_anew(server: PhotoServer, make_bucket: MakeBucket, quick: Quick) -> None:
     settings = quick(server.origin, records_per_shard=4)
     bucket = make_bucket(urls(server, 12))

@@ -83,3 +83,23 @@ def test_importing_again_changes_nothing_until_a_file_changes(folder: Path, make
     assert (rows["missing"]["status"], rows["b"]["status"]) == ("ok", "not_found")
     sizes = sum(path.stat().st_size for path in bucket.directory.glob("*.msg"))
     assert sizes == rows["a"]["length"] + rows["missing"]["length"]
+
+
+def test_pictures_are_decoded_again_only_when_settings_of_pictures_change(
+    folder: Path, make_bucket: Callable[..., Bucket]
+) -> None:
+    bucket = make_bucket(LISTED)
+    import_folder(bucket, folder, SETTINGS)
+    for change in ({"size_suffix": "z"}, {"records_per_shard": 1}):
+        assert not import_folder(bucket, folder, SETTINGS.model_copy(update=change)).changed
+    smaller = SETTINGS.model_copy(update={"image_size": 40, "quality": 50})
+    result = import_folder(bucket, folder, smaller)
+    assert result.changed
+    assert result.manifest is not None
+    row = result.manifest.to_pylist()[1]
+    image = ShardReader(bucket.directory).image(row["shard"], row["offset"], row["length"])
+    assert image == store_picture(picture(2), smaller).jpeg
+    assert sum(path.stat().st_size for path in bucket.directory.glob("*.msg")) == sum(
+        result.manifest["length"].drop_null().to_pylist()
+    )
+    assert not import_folder(bucket, folder, smaller).changed

@@ -12,6 +12,7 @@ from geo_pipeline.crawl.ledger import Ledger
 from geo_pipeline.errors import InputError
 from geo_pipeline.shards.manifest import ManifestRow, Status
 
+SETTINGS, OTHER_SETTINGS = {"limits": "these"}, {"limits": "others"}
 ROWS = [
     ManifestRow(
         "1", "http://x/ü?a=\u2028b", Status.OK, 200, 1, datetime(2026, 1, 1, 2, 3, 4, 5, UTC), shard="s", offset=0
@@ -23,7 +24,7 @@ ROWS = [
 
 def write(path: Path, base: str = "base") -> bytes:
     with closing(Ledger(path)) as ledger:
-        ledger.begin(base)
+        ledger.begin(base, SETTINGS)
         for row in ROWS:
             ledger.append(row)
     return path.read_bytes()
@@ -31,7 +32,7 @@ def write(path: Path, base: str = "base") -> bytes:
 
 def recovered(path: Path, base: str = "base", bad: str = "") -> list[ManifestRow]:
     with closing(Ledger(path)) as ledger:
-        ledger.recover(base, lambda row, _: row.photo_id != bad)
+        ledger.recover(base, OTHER_SETTINGS, lambda row, _: row.photo_id != bad)
         rows = list(ledger.rows())
         assert ledger.num_rows == len(rows)
         ledger.append(ROWS[0])
@@ -63,16 +64,30 @@ def test_a_ledger_of_another_manifest_is_forgotten(tmp_path: Path) -> None:
     assert recovered(tmp_path / "ledger", base="the manifest now") == []
 
 
+def test_a_ledger_knows_the_settings_that_it_was_begun_with(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    first_line = write(path).splitlines(keepends=True)[0]
+    for content, base, expected in (
+        (first_line, "base", SETTINGS),
+        (b'{"ledger":1,"manifest":"base"}\n', "base", OTHER_SETTINGS),  # as an earlier version began it
+        (first_line, "another manifest", OTHER_SETTINGS),
+    ):
+        path.write_bytes(content)
+        with closing(Ledger(path)) as ledger:
+            ledger.recover(base, OTHER_SETTINGS, lambda *_: True)
+            assert ledger.settings == expected
+
+
 def test_rows_before_a_sync_mark_are_durable(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
     with closing(Ledger(path)) as ledger:
-        ledger.begin("base")
+        ledger.begin("base", SETTINGS)
         ledger.append(ROWS[0])
         ledger.append(ROWS[1])
         ledger.mark_synced(1)
     seen = {}
     with closing(Ledger(path)) as ledger:
-        ledger.recover("base", lambda row, is_durable: seen.setdefault(row.photo_id, is_durable) or True)
+        ledger.recover("base", SETTINGS, lambda row, is_durable: seen.setdefault(row.photo_id, is_durable) or True)
     assert seen == {"1": True, "2": False}
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from geo_pipeline.crawl.settings import CrawlSettings
+from geo_pipeline.crawl.settings import CONTENT_SETTINGS, CrawlSettings
 
 
 def test_an_unknown_key_is_refused() -> None:
@@ -30,6 +30,11 @@ def test_the_agent_header_carries_the_contact() -> None:
 
 def test_every_setting_is_described() -> None:
     assert [name for name, field in CrawlSettings.model_fields.items() if not field.description] == []
+
+
+def test_the_settings_that_decide_the_content_are_settings() -> None:
+    assert set(CONTENT_SETTINGS) <= set(CrawlSettings.model_fields)
+    assert len(set(CONTENT_SETTINGS)) == len(CONTENT_SETTINGS)
 
 
 def test_importing_the_settings_imports_nothing_heavy() -> None:

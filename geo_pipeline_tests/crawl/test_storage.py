@@ -145,3 +145,10 @@ def test_a_manifest_of_another_version_is_an_input_error(make_bucket: Callable[.
     store.write_table(bucket.directory / MANIFEST, bucket.photos)
     with pytest.raises(InputError, match="written by another version"):
         BucketStore(bucket, SETTINGS, NOW)
+
+
+def test_a_bucket_without_photos_has_a_manifest_too(make_bucket: Callable[..., Bucket]) -> None:
+    some = bucket_of(make_bucket, 1)
+    bucket = Bucket(some.key, some.photos.slice(0, 0), some.directory)
+    assert [BucketStore(bucket, SETTINGS, NOW).finish()[1] for _ in range(2)] == [True, False]
+    assert store.read_table(bucket.directory / MANIFEST).num_rows == 0
