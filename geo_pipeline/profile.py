@@ -23,6 +23,7 @@ from geo_pipeline.cells.settings import PartitioningSettings, PartitioningSource
 from geo_pipeline.crawl.settings import CrawlSettings
 from geo_pipeline.errors import InputError
 from geo_pipeline.evaluation.settings import EvaluationSettings
+from geo_pipeline.photos.photo_sets import PhotoSet
 from geo_pipeline.photos.settings import PhotoSetSettings, Role
 from geo_pipeline.training.config import TrainingConfig, load_config
 from geo_pipeline.world.settings import WorldSettings
@@ -30,6 +31,9 @@ from geo_pipeline.world.settings import WorldSettings
 PROJECT_FOLDER = Path(__file__).resolve().parents[1]
 MANIFEST_FILE = "manifest.parquet"
 """The manifest of a bucket, in the folder of its shards."""
+
+MATERIALIZE_LOCK = "materialize.lock"
+"""Held, in the profile's folder, by whoever changes its files from the command line."""
 
 MAX_BUCKETS = 99
 """Above 100 partitions Dagster 1.13 stops comparing partition data versions (DESIGN, measured)."""
@@ -66,6 +70,9 @@ class Profile(BaseModel):
     owners: list[str] = Field(default_factory=lambda: ["team:geolocation"], description="owners of the assets")
     photo_sets: dict[str, PhotoSetSettings] = Field(description="photo sets by name")
     scenes: dict[str, str] = Field(default_factory=dict, description="scene -> metadata column of its probability")
+    removal_list: Path | None = Field(
+        default=None, description="CSV with columns photo_id, author or url: photos that nothing here may keep"
+    )
     crawl: CrawlSettings = Field(default_factory=CrawlSettings)
     partitionings: dict[str, PartitioningSource] = Field(description="partitionings by name, coarse first")
     training: Path = Field(description="the training config, a YAML file")
@@ -101,6 +108,10 @@ class Profile(BaseModel):
         """Keys of all buckets, `<photo set>-<NNN>`, in order."""
         return [f"{name}-{i:03d}" for name, photo_set in self.photo_sets.items() for i in range(photo_set.buckets)]
 
+    def photo_set(self, name: str) -> PhotoSet:
+        """A photo set, to read its list and metadata."""
+        return PhotoSet(name, self.photo_sets[name], self.scenes, self.removal_list)
+
     def training_config(self) -> TrainingConfig:
         """The training config that the profile names."""
         return load_config(self.training)
@@ -113,6 +124,8 @@ class Profile(BaseModel):
             lines += [f"  - {name}: {path}: {form}" for path, form in missing]
             if missing and photo_set.publisher:
                 lines.append(f"    where to get them: {photo_set.publisher}")
+        if self.removal_list and not self.removal_list.exists():
+            lines.append(f"  - removal_list: {self.removal_list}: a CSV with columns photo_id, author or url")
         if lines:
             raise InputError("\n".join([f"profile {self.name}: input files are missing:", *lines]))
 

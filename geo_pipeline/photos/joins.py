@@ -50,14 +50,15 @@ def downloaded_and_labelled(
     """Photos of some sets that were downloaded, are no duplicate and have a class in at least one partitioning.
 
     `manifest`: photo_manifest; `metadata`: photo_metadata; `classes`: photo_classes. The result has `photo_id,
-    photo_set, latitude, longitude`, the class columns, the scene probabilities, and `shard` (path below the shards
-    root), `offset`, `length`; ordered by photo set and photo id.
+    photo_set, latitude, longitude`, the class columns, the scene probabilities, `image_sha256`, and `shard` (path below
+    the shards root), `offset`, `length`; ordered by photo set and photo id.
     """
     labels = [f'c."{name}"' for name in classes.column_names if name not in {"photo_id", "photo_set"}]
     scenes = [f'd."{name}"' for name in metadata.column_names if name.startswith("probability_")]
     return query_tables(
         f"""
-        select d.photo_id, d.photo_set, d.latitude, d.longitude, {", ".join([*labels, *scenes])}, {_SHARD}
+        select d.photo_id, d.photo_set, d.latitude, d.longitude, {", ".join([*labels, *scenes])},
+            m.image_sha256, {_SHARD}
         from manifest m join metadata d using (photo_set, photo_id) join classes c using (photo_set, photo_id)
         where m.status = 'ok' and m.duplicate_of is null and coalesce({", ".join(labels)}) is not null
             and list_contains($photo_sets, d.photo_set)

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from geo_pipeline.errors import InputError
 from geo_pipeline.photos.csv_rows import CsvRows, first_of_each, read_csv_rows, read_first_row
 from geo_pipeline.photos.rejects import Reject, rejects_table
+from geo_pipeline.store import file_hash
 
 URL_LIST_SCHEMA = pa.schema(
     [pa.field("photo_id", pa.string(), nullable=False), pa.field("url", pa.string(), nullable=False)]
@@ -103,3 +104,13 @@ def list_folder(photo_set: str, folder: Path, metadata_ids: Iterable[str]) -> Ur
     found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
     ids = sorted({path.relative_to(folder).as_posix() for path in found} | set(metadata_ids))
     return UrlList(pa.table([ids, ids], schema=URL_LIST_SCHEMA), rejects_table(photo_set, folder, []))
+
+
+def with_content_hashes(photos: pa.Table, folder: Path) -> pa.Table:
+    """The photos of a folder with `source_sha256`: the hash of each file's bytes, null where there is no file.
+
+    So the list of a folder changes when a picture does, as a list of URLs cannot.
+    """
+    paths = [folder / name for name in photos["url"].to_pylist()]
+    hashes = [file_hash(path) if path.is_file() else None for path in paths]
+    return photos.append_column("source_sha256", pa.array(hashes, pa.string()))
