@@ -6,13 +6,23 @@ Not here: any work. Exit codes: 0 done, 1 a run failed, 2 wrong arguments, profi
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from geo_pipeline.errors import InputError, explain
+from geo_pipeline.lock import LockedError
 from geo_pipeline.profile import PROJECT_FOLDER, Layout, Profile, layout_of, load_profile, profile_path
 from geo_pipeline.store import read_table, write_bytes, write_text
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 Command = Callable[[argparse.Namespace, Profile, Layout], int]
 
@@ -21,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     options = _parser().parse_args(arguments)
     try:
+        if options.command is None:  # of `init`, which makes the profile
+            return init(options)
         path = profile_path(options.profile)
         profile = load_profile(path)
         os.environ["GEO_PIPELINE_PROFILE"] = str(path)
@@ -29,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; run it again to go on", file=sys.stderr)
         return 130
+    except LockedError as error:
+        print(f"geo-pipeline: this profile is being materialized by {error}", file=sys.stderr)
+        return 1
     except Exception as error:
         message = explain(error)
         if message is None:
@@ -43,27 +58,86 @@ def _parser() -> argparse.ArgumentParser:
         "--profile", help="a name in resources/ or a path ending in .yaml (default: GEO_PIPELINE_PROFILE, else world)"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, command, text in (
-        ("install", install, "prepare the profile's Dagster home and print its path"),
-        ("check", check, "check the profile and that its input files are there"),
-        ("materialize", materialize, "make a selection of assets"),
-        ("accuracy", accuracy, "print the accuracy table and the report's path"),
+    for name, command, add_options, text in (
+        ("init", None, _init_options, "look at your lists and write a profile for them"),
+        ("install", install, _install_options, "prepare the profile's Dagster home and print its path"),
+        ("check", check, None, "check the profile and that its input files are there"),
+        ("plan", plan, _json_option, "what is due: photos, requests, hours, disk, what will be trained"),
+        ("status", status, _json_option, "how each asset and bucket stands, and why"),
+        ("materialize", materialize, _materialize_options, "make a selection of assets"),
+        ("migrate-buckets", migrate_buckets, None, "move photos to another number of buckets, without a request"),
+        ("accuracy", accuracy, None, "print the accuracy table and the report's path"),
     ):
         subparser = commands.add_parser(name, help=text, description=text)
         subparser.set_defaults(command=command)
-        if command is install:
-            subparser.add_argument("--env-file", action="store_true", help="also write .env for a plain `dagster dev`")
-        if command is materialize:
-            subparser.add_argument("selection", nargs="?", default="*", help="Dagster's selection syntax (default: *)")
+        if add_options:
+            add_options(subparser)
     return parser
 
 
-def install(options: argparse.Namespace, _profile: Profile, layout: Layout) -> int:
-    """Put dagster.yaml into the profile's Dagster home, and on request its path into an untracked .env."""
+def _init_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", required=True, help="name of the experiment")
+    for role, text in (("", "training photos"), ("validation-", "validation photos"), ("benchmark-", "benchmark")):
+        parser.add_argument(f"--{role}url-csv", type=Path, metavar="FILE", help=f"URL list of the {text}: image_id,url")
+        parser.add_argument(f"--{role}metadata-csv", type=Path, metavar="FILE", help=f"metadata of the {text}")
+    parser.add_argument("--image-dir", type=Path, metavar="DIR", help="a folder of pictures: a benchmark")
+    parser.add_argument("--image-metadata-csv", type=Path, metavar="FILE", help="metadata of these pictures")
+    parser.add_argument("--contact", help="URL or address of whoever crawls, for site owners")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="the profile (default: resources/NAME.yaml)")
+
+
+def _install_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--env-file", action="store_true", help="also write .env for a plain `dagster dev`")
+
+
+def _json_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _materialize_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("selection", nargs="?", default="*", help="Dagster's selection syntax (default: *)")
+    parser.add_argument("--stale", action="store_true", help="only what is not up to date, and what follows from it")
+    parser.add_argument("--bucket", nargs="+", default=[], metavar="KEY", help="only these buckets of what has buckets")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    parser.add_argument("--no-wait", action="store_true", help="give up if another process materializes this profile")
+
+
+def init(options: argparse.Namespace) -> int:
+    """Write a commented profile for somebody's own lists."""
+    from geo_pipeline.planning.first_profile import FirstProfileRequest, first_profile
+
+    given = {field.name: getattr(options, field.name) for field in fields(FirstProfileRequest)}
+    output = options.output or PROJECT_FOLDER / "resources" / f"{options.name}.yaml"
+    print(first_profile(FirstProfileRequest(**{**given, "output": output})).text)
+    return 0
+
+
+def plan(options: argparse.Namespace, profile: Profile, layout: Layout) -> int:
+    """Print what is due, before anything is started."""
+    from geo_pipeline.defs.bucket_counts import require_bucket_counts
+    from geo_pipeline.planning.workload import free_space, workload
+    from geo_pipeline.planning.workload_text import workload_text
+
+    require_bucket_counts(profile, layout)
+    found = workload(profile, layout, datetime.now(UTC), free_space(layout.folder))
+    print(json.dumps(found.to_json(), indent=2) if options.json else workload_text(found))
+    return 0
+
+
+def install(options: argparse.Namespace, profile: Profile, layout: Layout) -> int:
+    """Put dagster.yaml into the profile's Dagster home, and on request its path into an untracked .env.
+
+    The input files are observed as well, so that the first run from the page knows what it has read.
+    """
     home = install_dagster_home(layout)
     if options.env_file:
         environment = {"DAGSTER_HOME": home, "GEO_PIPELINE_PROFILE": os.environ["GEO_PIPELINE_PROFILE"]}
         write_text(PROJECT_FOLDER / ".env", "".join(f"{name}={value}\n" for name, value in environment.items()))
+    from geo_pipeline.defs.inputs import report_inputs
+    from geo_pipeline.defs.resources import Experiment
+
+    with dagster_instance(layout) as instance:
+        report_inputs(instance, Experiment(profile, layout))
     print(home)
     return 0
 
@@ -77,6 +151,16 @@ def install_dagster_home(layout: Layout) -> str:
     return str(layout.dagster_home)
 
 
+@contextmanager
+def dagster_instance(layout: Layout) -> Iterator[dg.DagsterInstance]:
+    """The profile's Dagster instance. Raises InputError if a newer version of Dagster wrote it."""
+    from geo_pipeline.defs.instance import open_instance
+
+    install_dagster_home(layout)
+    with open_instance(layout) as instance:
+        yield instance
+
+
 def check(_options: argparse.Namespace, profile: Profile, layout: Layout) -> int:
     """Say what the profile describes; every missing input file is an error."""
     profile.require_inputs()
@@ -88,15 +172,49 @@ def check(_options: argparse.Namespace, profile: Profile, layout: Layout) -> int
     return 0
 
 
-def materialize(options: argparse.Namespace, profile: Profile, layout: Layout) -> int:
-    """Make the selected assets, showing progress on standard error."""
-    install_dagster_home(layout)
-    from geo_pipeline.defs.launch import materialize as launch
+def status(options: argparse.Namespace, profile: Profile, layout: Layout) -> int:
+    """Print how each asset and bucket stands."""
+    with dagster_instance(layout) as instance:
+        from geo_pipeline.definitions import defs
+        from geo_pipeline.defs.resources import Experiment
+        from geo_pipeline.defs.status import current_status, status_text
 
-    succeeded = launch(profile, options.selection, lambda line: print(line, file=sys.stderr, flush=True))
-    if not succeeded:
-        print("geo-pipeline: the run failed; mend the cause above and run the same command again", file=sys.stderr)
-    return 0 if succeeded else 1
+        found = current_status(instance, Experiment(profile, layout), defs)
+    print(json.dumps(found.as_json(), indent=2) if options.json else status_text(found))
+    return 0
+
+
+def materialize(options: argparse.Namespace, profile: Profile, layout: Layout) -> int:
+    """Make the selected assets, showing progress on standard error; the closing table goes to standard output."""
+    with dagster_instance(layout) as instance:
+        from geo_pipeline.definitions import defs
+        from geo_pipeline.defs.launch import Launch, Request
+        from geo_pipeline.defs.outcome import failure_text, outcome_text, raise_if_user_can_mend
+        from geo_pipeline.defs.resources import Experiment
+
+        request = Request(options.selection, tuple(options.bucket), options.stale, not options.no_wait)
+        launch = Launch(instance, Experiment(profile, layout), defs, request)
+        if options.dry_run:
+            print(launch.plan_text())
+            return 0
+        outcome = launch.run(lambda line: print(line, file=sys.stderr, flush=True))
+    print(outcome_text(outcome))
+    raise_if_user_can_mend(outcome.events())
+    if outcome.has_failed:
+        print(failure_text(outcome), file=sys.stderr)
+    return 1 if outcome.has_failed else 0
+
+
+def migrate_buckets(_options: argparse.Namespace, profile: Profile, layout: Layout) -> int:
+    """Move the photos of every set whose number of buckets has changed in the profile."""
+    from geo_pipeline.defs.bucket_counts import migrate
+
+    results = migrate(profile, layout, print)
+    for name, done in results.items():
+        lost = f", {done.num_damaged} unreadable ones will be fetched again" if done.num_damaged else ""
+        print(f"{name}: {done.num_photos} photos in {done.num_after} buckets{lost}")
+    print(f"next: geo-pipeline --profile {profile.name} materialize --stale" if results else "nothing to move")
+    return 0
 
 
 def accuracy(_options: argparse.Namespace, _profile: Profile, layout: Layout) -> int:

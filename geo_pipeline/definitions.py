@@ -7,16 +7,20 @@ imported where they are used.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import dagster as dg
 
 from geo_pipeline.defs.assets import benchmarks, cells, training
 from geo_pipeline.defs.assets.photos import build_bucket_assets, photo_manifest, photo_metadata
 from geo_pipeline.defs.checks import all_checks
+from geo_pipeline.defs.inputs import build_input_assets, input_deps
 from geo_pipeline.defs.jobs import crawl_job, model_job
+from geo_pipeline.defs.lineage import MADE_FROM, versions
 from geo_pipeline.defs.partitions import bucket_partitions
 from geo_pipeline.defs.resources import Experiment, build_resources
 from geo_pipeline.defs.schedules import build_recrawl_schedule
-from geo_pipeline.defs.sensors import model_after_crawl
+from geo_pipeline.defs.sensors import input_files, model_after_crawl
 from geo_pipeline.profile import Layout, Profile, layout_of, load_profile, profile_path
 
 PRELOADED = [
@@ -53,14 +57,27 @@ def build_definitions(profile: Profile, layout: Layout) -> dg.Definitions:
         benchmarks.report,
     ]
     return dg.Definitions(
-        assets=dg.map_asset_specs(lambda spec: spec.replace_attributes(owners=profile.owners), assets),
+        assets=[*dg.map_asset_specs(_with_origin(profile), assets), *build_input_assets(profile)],
         asset_checks=all_checks,
         jobs=[crawl_job, model_job],
         schedules=[build_recrawl_schedule(profile)],
-        sensors=[model_after_crawl],
+        sensors=[model_after_crawl, input_files],
         resources=build_resources(Experiment(profile, layout)),
         executor=EXECUTOR,
     )
+
+
+def _with_origin(profile: Profile) -> Callable[[dg.AssetSpec], dg.AssetSpec]:
+    """Gives a spec its owners, its code version with what that is made of, and the input file it reads."""
+    found, inputs = versions(profile), input_deps(profile)
+
+    def complete(spec: dg.AssetSpec) -> dg.AssetSpec:
+        name = spec.key.to_user_string()
+        deps = [inputs[name]] if name in inputs else []
+        spec = spec.replace_attributes(owners=profile.owners, code_version=found[name].text)
+        return spec.merge_attributes(deps=deps, metadata={MADE_FROM: found[name].as_metadata()})
+
+    return complete
 
 
 _profile = load_profile(profile_path())

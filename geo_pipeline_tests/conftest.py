@@ -38,7 +38,12 @@ def small_world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
 @pytest.fixture
 def write_profile(small_world: tuple[Path, int], tmp_path: Path) -> Callable[..., Path]:
     """Writes a profile of the small world, with changes at dotted keys, and gives its path."""
-    folder, port = small_world
+    return profile_writer(small_world, tmp_path / "small.yaml")
+
+
+def profile_writer(world: tuple[Path, int], path: Path) -> Callable[..., Path]:
+    """A function that writes a profile of a small world to `path`, with changes at dotted keys."""
+    folder, port = world
 
     def write(**changes: object) -> Path:
         content: dict[str, Any] = yaml.safe_load((PROJECT_FOLDER / "resources" / "ci.yaml").read_text("utf-8"))
@@ -60,7 +65,6 @@ def write_profile(small_world: tuple[Path, int], tmp_path: Path) -> Callable[...
             for parent in parents:
                 place = place[parent]
             place[key] = value
-        path = tmp_path / "small.yaml"
         path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
         return path
 

@@ -12,7 +12,7 @@ import pytest
 import geo_pipeline
 
 PACKAGE = Path(geo_pipeline.__file__).parent
-ROOMS = ("photos", "crawl", "shards", "cells", "model", "training", "evaluation", "world")
+ROOMS = ("photos", "crawl", "shards", "cells", "model", "training", "evaluation", "world", "planning")
 SHARED = {"errors", "store"}
 MAY_IMPORT = {
     "photos": set(),
@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "model": {"cells", "shards"},
     "training": {"model", "cells", "shards"},
     "evaluation": {"model", "cells", "shards"},
+    "planning": {"profile", "photos", "crawl", "shards", "cells", "training"},
 }
 LIGHT = {
     "torch",

@@ -1,4 +1,4 @@
-"""Events of single buckets: what is logged when one is finished, and what was logged before.
+"""Events of single buckets: what is logged when one is finished.
 
 Here lives the difference between "this bucket's content is new" and "nothing to do". The one idea: an event carries
 the bucket's data version, code version and the versions of its inputs as Dagster's own tags, because in a run over
@@ -8,61 +8,79 @@ many buckets Dagster itself could only give all of them the same.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
-DATA_VERSION = "dagster/data_version"
-CODE_VERSION = "dagster/code_version"
-USER_PROVIDED = "dagster/data_version_is_user_provided"
-INPUT_VERSION = "dagster/input_data_version"
-INPUT_POINTER = "dagster/input_event_pointer"
+from geo_pipeline.defs.history import (
+    CODE_VERSION,
+    DATA_VERSION,
+    INPUT_POINTER,
+    INPUT_VERSION,
+    NO_EVENT,
+    USER_PROVIDED,
+    History,
+    Place,
+)
+from geo_pipeline.defs.lineage import MADE_FROM
+from geo_pipeline.defs.staleness import FILES, NEVER_OBSERVED, damaged_files
+
+BUCKETS_TAG = "geo_pipeline/buckets"
+"""Tag of a run over a range of buckets that is to touch only these (separated by commas)."""
 
 
-@dataclass(frozen=True)
+def wanted_buckets(context: dg.AssetExecutionContext) -> list[str]:
+    """The buckets of the run's range, or those of them that its tag names."""
+    named = context.run.tags.get(BUCKETS_TAG)
+    return [key for key in context.partition_keys if named is None or key in named.split(",")]
+
+
 class BucketEvents:
-    """Reads and logs the materializations of one partitioned asset in a running step."""
+    """Logs the materializations of one asset with buckets in a running step.
 
-    context: dg.AssetExecutionContext
-    asset: str
-    code_version: str
-    upstream: tuple[str, ...] = ()
+    `upstream` is what it depends on, bucket by bucket, as logged when this is made; `is_input` says that upstream is
+    observed, not made.
+    """
 
-    def log(self, key: str, data_version: str, metadata: Mapping[str, object]) -> bool:
+    def __init__(
+        self, context: dg.AssetExecutionContext, folder: Path, asset: str, upstream: str, *, is_input: bool = False
+    ) -> None:
+        self._context, self._folder, self._asset = context, folder, asset
+        self._upstream = upstream
+        self._history = History(context.instance)
+        self._sources = History(context.instance).latest(upstream, is_input=is_input)
+        spec = context.assets_def.specs_by_key[dg.AssetKey(asset)]
+        self._code_version, self._made_from = spec.code_version or "", spec.metadata[MADE_FROM]
+
+    def log(self, bucket: str, data_version: str, files: Mapping[str, int], metadata: Mapping[str, object]) -> bool:
         """Log that a bucket holds this content, unless its last event says exactly that. True if logged."""
-        tags = self._tags(key, data_version)
-        last = latest_event(self.context.instance, self.asset, key)
-        if last is not None and _versions(last) == _without_pointers(tags):
+        tags = self._tags(bucket, data_version)
+        if self._is_known(Place(self._asset, bucket), tags, files):
             return False
-        event = dg.AssetMaterialization(asset_key=self.asset, partition=key, metadata=metadata, tags=tags)  # type: ignore[arg-type]
-        self.context.log_event(event)
+        facts: dict[str, Any] = {**metadata, FILES: dict(files), MADE_FROM: self._made_from}
+        self._context.log_event(dg.AssetMaterialization(self._asset, partition=bucket, metadata=facts, tags=tags))
         return True
 
-    def _tags(self, key: str, data_version: str) -> dict[str, str]:
-        """Dagster's version tags for a bucket whose inputs are the same bucket of the upstream assets."""
-        tags = {DATA_VERSION: data_version, CODE_VERSION: self.code_version, USER_PROVIDED: "true"}
-        for upstream in self.upstream:
-            record = latest_event(self.context.instance, upstream, key)
-            if record is not None:
-                tags[f"{INPUT_VERSION}/{upstream}"] = _versions(record).get(DATA_VERSION, "")
-                tags[f"{INPUT_POINTER}/{upstream}"] = str(record.storage_id)
+    def _is_known(self, place: Place, tags: Mapping[str, str], files: Mapping[str, int]) -> bool:
+        """Whether the last event says the same, its files are whole, and no attempt has failed since."""
+        last = self._history.latest(self._asset).get(place)
+        if last is None or _versions(last.tags) != _versions(tags) or last.json(FILES) != dict(files):
+            return False
+        if self._history.failure(place) is not None:
+            return False
+        return not any(damaged_files(last, self._folder))
+
+    def _tags(self, bucket: str, data_version: str) -> dict[str, str]:
+        """Dagster's version tags for a bucket whose input is the same bucket upstream."""
+        tags = {DATA_VERSION: data_version, CODE_VERSION: self._code_version, USER_PROVIDED: "true"}
+        event = self._sources.get(Place(self._upstream, bucket))
+        tags[f"{INPUT_VERSION}/{self._upstream}"] = event.data_version if event else NEVER_OBSERVED
+        tags[f"{INPUT_POINTER}/{self._upstream}"] = str(event.storage_id) if event else NO_EVENT
         return tags
 
 
-def latest_event(instance: dg.DagsterInstance, asset: str, key: str) -> dg.EventLogRecord | None:
-    """The last materialization of a bucket, if there is one."""
-    wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[key])
-    records = instance.fetch_materializations(wanted, limit=1).records
-    return records[0] if records else None
-
-
-def _versions(record: dg.EventLogRecord) -> dict[str, str]:
-    """The version tags of a logged event, without pointers to other events."""
-    materialization = record.asset_materialization
-    tags = materialization.tags if materialization else None
-    return _without_pointers(tags or {})
-
-
-def _without_pointers(tags: Mapping[str, str]) -> dict[str, str]:
+def _versions(tags: Mapping[str, str]) -> dict[str, str]:
+    """The version tags, without pointers to other events."""
     kept = (DATA_VERSION, CODE_VERSION, USER_PROVIDED, INPUT_VERSION)
     return {name: value for name, value in tags.items() if name.startswith(kept)}

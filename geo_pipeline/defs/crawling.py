@@ -10,17 +10,23 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
 from tqdm import tqdm
 
-from geo_pipeline.defs.buckets import BucketEvents
+from geo_pipeline.defs.buckets import BucketEvents, wanted_buckets
+from geo_pipeline.defs.failures import USER_ERROR
+from geo_pipeline.defs.history import FAILED_BUCKETS
 from geo_pipeline.defs.pictures import markdown_table
 from geo_pipeline.defs.resources import Experiment
-from geo_pipeline.errors import InputError, explain
+from geo_pipeline.defs.staleness import file_sizes
+from geo_pipeline.errors import explain
 from geo_pipeline.photos.settings import PhotoSetSettings
+from geo_pipeline.profile import MANIFEST_FILE
 from geo_pipeline.store import read_table, table_hash
 
 if TYPE_CHECKING:
@@ -31,18 +37,29 @@ CONTENT_COLUMNS = ("photo_id", "url", "status", "source_sha256", "image_sha256",
 """What downstream depends on: times and attempts are no content."""
 
 
-def crawl_into_shards(context: dg.AssetExecutionContext, experiment: Experiment, events: BucketEvents) -> None:
-    """Fetch what is due in the run's buckets. Raises InputError at the end naming the buckets that failed."""
-    failed: dict[str, Exception] = {}
+def crawl_into_shards(context: dg.AssetExecutionContext, experiment: Experiment) -> None:
+    """Fetch what is due in the run's buckets. Raises dg.Failure at the end naming the buckets that failed."""
+    folder = experiment.layout.folder
+    events = BucketEvents(context, folder, "photo_shards", "url_lists")
+    failed: dict[str, str] = {}
     for result in _crawl(context, experiment):
         if result.error is not None or result.manifest is None:
-            failed[result.key] = result.error or RuntimeError("no manifest")
+            failed[result.key] = explain(result.error) or repr(result.error) if result.error else "no manifest"
             continue
-        logged = events.log(result.key, manifest_version(result.manifest), bucket_metadata(result))
+        files = file_sizes(folder, *_bucket_files(experiment.layout.bucket(result.key), result.manifest))
+        logged = events.log(result.key, manifest_version(result.manifest), files, bucket_metadata(result))
         context.log.info(f"{result.key}: {result.requests} requests" + ("" if logged else ", nothing new"))
     if failed:
-        reasons = "\n".join(f"  - {key}: {explain(error) or repr(error)}" for key, error in failed.items())
-        raise InputError(f"{len(failed)} buckets failed; run them again, the others are done:\n{reasons}")
+        reasons = "\n".join(f"  - {key}: {reason}" for key, reason in failed.items())
+        message = f"{len(failed)} buckets failed; run them again, the others are done:\n{reasons}"
+        raise dg.Failure(message, {USER_ERROR: True, FAILED_BUCKETS: failed}, allow_retries=False)
+
+
+def _bucket_files(folder: Path, manifest: pa.Table) -> Iterator[Path]:
+    """The manifest of a bucket and the shards that it names."""
+    yield folder / MANIFEST_FILE
+    for shard in sorted(set(pc.unique(manifest["shard"].drop_null()).to_pylist())):
+        yield folder / shard
 
 
 def manifest_version(manifest: pa.Table) -> str:
@@ -71,7 +88,7 @@ def _crawl(context: dg.AssetExecutionContext, experiment: Experiment) -> Iterato
     sets = experiment.profile.photo_sets
     layout = experiment.layout
     buckets = [
-        Bucket(key, read_table(layout.table("url_lists", key)), layout.bucket(key)) for key in context.partition_keys
+        Bucket(key, read_table(layout.table("url_lists", key)), layout.bucket(key)) for key in wanted_buckets(context)
     ]
     for bucket in buckets:
         folder = _set_of(bucket, sets).image_dir

@@ -10,8 +10,13 @@ import dagster as dg
 import pyarrow as pa
 
 from geo_pipeline.defs.failures import user_errors_as_failures
+from geo_pipeline.defs.staleness import FILES, file_sizes
 from geo_pipeline.profile import Layout
 from geo_pipeline.store import read_table, table_hash, write_table
+
+ROW_COUNT, COLUMN_SCHEMA = "dagster/row_count", "dagster/column_schema"
+TABLE_METADATA = frozenset({ROW_COUNT, COLUMN_SCHEMA, "path", "size_bytes", FILES})
+"""What the IO manager tells of every table."""
 
 COLUMN_DESCRIPTIONS = {
     "photo_id": "id of the photo in its photo set",
@@ -77,11 +82,12 @@ def column_schema(schema: pa.Schema) -> dg.TableSchema:
 
 def table_result(table: pa.Table, **metadata: object) -> dg.MaterializeResult[pa.Table]:
     """A table as an asset's result: its data version is the hash of its content."""
-    return dg.MaterializeResult(
-        value=table,
-        data_version=dg.DataVersion(table_hash(table)[:32]),
-        metadata=metadata,  # type: ignore[arg-type]
-    )
+    return dg.MaterializeResult(value=table, data_version=content_version(table), metadata=metadata)  # type: ignore[arg-type]
+
+
+def content_version(table: pa.Table, without: tuple[str, ...] = ()) -> dg.DataVersion:
+    """The data version of a table: a hash of its content, some columns left out."""
+    return dg.DataVersion(table_hash(table.drop_columns(list(without)))[:32])
 
 
 class ParquetIOManager(dg.IOManager):
@@ -97,10 +103,11 @@ class ParquetIOManager(dg.IOManager):
             write_table(path, obj)
         context.add_output_metadata(
             {
-                "dagster/row_count": obj.num_rows,
-                "dagster/column_schema": column_schema(obj.schema),
+                ROW_COUNT: obj.num_rows,
+                COLUMN_SCHEMA: column_schema(obj.schema),
                 "path": dg.MetadataValue.path(path),
                 "size_bytes": path.stat().st_size,
+                FILES: file_sizes(self.layout.folder, path),
             }
         )
 

@@ -14,7 +14,9 @@ from contextlib import contextmanager, suppress
 
 import dagster as dg
 
-LAUNCH_TAG = "geo_pipeline/launch"
+from geo_pipeline.defs.history import failure_message
+from geo_pipeline.defs.orphans import LAUNCHED_TAG
+
 POLL_SECONDS = 0.5
 SHOWN_NUMBERS = (
     "epoch",
@@ -31,7 +33,7 @@ SHOWN_NUMBERS = (
 @contextmanager
 def shown_progress(instance: dg.DagsterInstance, show: Callable[[str], None]) -> Iterator[dict[str, str]]:
     """Show the events of the run that is launched in the block with the tags that this gives."""
-    tags = {LAUNCH_TAG: uuid.uuid4().hex}
+    tags = {LAUNCHED_TAG: uuid.uuid4().hex}
     stop = threading.Event()
     follower = threading.Thread(target=_follow, args=(instance, tags, show, stop), name="progress", daemon=True)
     follower.start()
@@ -77,24 +79,13 @@ def progress_line(event: dg.DagsterEvent) -> str | None:
     if event.event_type is dg.DagsterEventType.STEP_SUCCESS:
         return f"{step} done in {event.step_success_data.duration_ms / 1000:.1f} s"
     if event.event_type is dg.DagsterEventType.STEP_FAILURE:
-        return f"{step} FAILED: {_failure(event).splitlines()[0]}"
+        return f"{step} FAILED: {failure_message(event).splitlines()[0]}"
     if event.event_type is dg.DagsterEventType.ASSET_OBSERVATION:
         return f"{step}: {_numbers(event)}"
     if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
         check = event.asset_check_evaluation_data
         return None if check.passed else f"check {check.check_name} of {check.asset_key.to_user_string()} FAILED"
     return None
-
-
-def _failure(event: dg.DagsterEvent) -> str:
-    """The message of a failed step: what the user can mend, else the innermost error."""
-    data = event.step_failure_data
-    if data.user_failure_data and data.user_failure_data.description:
-        return str(data.user_failure_data.description)
-    error = data.error
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return str(error.message).strip() if error else "no reason was given"
 
 
 def _numbers(event: dg.DagsterEvent) -> str:

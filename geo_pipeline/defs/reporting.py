@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from geo_pipeline.defs.lineage import versions
 from geo_pipeline.defs.resources import Experiment
-from geo_pipeline.defs.versions import code_version
 from geo_pipeline.photos.joins import downloaded_with_coordinates, query_tables
 from geo_pipeline.photos.settings import Role
 from geo_pipeline.photos.url_lists import id_hashes
@@ -58,7 +58,7 @@ def report_contents(
         provenance={
             "profile": profile.name,
             "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            "code": code_version("photos", "crawl", "cells", "model", "training", "evaluation"),
+            "model code": versions(profile)["geo_model"].text,
             "versions": ", ".join(f"{name} {version(name)}" for name in ("geo_pipeline", "dagster", "torch")),
             "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         },

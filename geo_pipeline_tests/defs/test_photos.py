@@ -5,69 +5,15 @@ from __future__ import annotations
 import http.server
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
-from geo_pipeline.definitions import build_definitions
-from geo_pipeline.defs.buckets import latest_event
-from geo_pipeline.defs.jobs import all_buckets_tags
-from geo_pipeline.defs.launch import raise_if_user_can_mend
+from geo_pipeline.defs.outcome import raise_if_user_can_mend
 from geo_pipeline.errors import InputError
-from geo_pipeline.profile import Layout, Profile, load_profile
 from geo_pipeline.store import read_table
-
-Run = Callable[..., dg.ExecuteInProcessResult]
-
-
-class Project:
-    """A profile with an instance of its own; runs jobs in this process."""
-
-    def __init__(self, instance: dg.DagsterInstance, folder: Path, profile: Path) -> None:
-        self.instance, self.layout, self.profile_file = instance, Layout(folder / "small"), profile
-
-    @property
-    def profile(self) -> Profile:
-        return load_profile(self.profile_file)
-
-    def run(self, job: str, *assets: str, tags: dict[str, str] | None = None) -> dg.ExecuteInProcessResult:
-        definitions = build_definitions(self.profile, self.layout)
-        return definitions.resolve_job_def(job).execute_in_process(
-            instance=self.instance,
-            tags=tags,
-            asset_selection=[dg.AssetKey(asset) for asset in assets] or None,
-            raise_on_error=False,
-        )
-
-    def crawl(self) -> dg.ExecuteInProcessResult:
-        return self.run("crawl", tags=all_buckets_tags(self.profile))
-
-
-@pytest.fixture
-def project(write_profile: Callable[..., Path], tmp_path: Path) -> Iterator[Project]:
-    with dg.instance_for_test(temp_dir=str(_folder(tmp_path / "dagster"))) as instance:
-        yield Project(instance, tmp_path, write_profile())
-
-
-def _folder(path: Path) -> Path:
-    path.mkdir()
-    return path
-
-
-def materialized(result: dg.ExecuteInProcessResult) -> list[tuple[str, str | None]]:
-    """(asset, bucket) of each materialization of a run, in order."""
-    events = (event.step_materialization_data.materialization for event in result.get_asset_materialization_events())
-    return [(event.asset_key.to_user_string(), event.partition) for event in events]
-
-
-def failure(result: dg.ExecuteInProcessResult) -> str:
-    """What the page says of the failed step."""
-    (event,) = [event for event in result.all_events if event.is_step_failure]
-    data = event.step_failure_data
-    assert data.user_failure_data is not None, data.error
-    return str(data.user_failure_data.description)
+from geo_pipeline_tests.defs.project import Project, failure, materialized
 
 
 def test_one_run_logs_each_bucket_once_and_a_second_one_nothing(project: Project) -> None:
@@ -84,17 +30,12 @@ def test_a_bucket_event_carries_its_own_versions_and_those_of_its_list(project: 
     project.crawl()
     versions = set()
     for key in project.profile.bucket_keys():
-        lists, shards = (latest_event(project.instance, asset, key) for asset in ("url_lists", "photo_shards"))
-        assert lists is not None
-        assert shards is not None
-        assert shards.asset_materialization is not None
-        assert lists.asset_materialization is not None
-        tags = shards.asset_materialization.tags or {}
-        list_version = (lists.asset_materialization.tags or {})["dagster/data_version"]
-        assert tags["dagster/input_data_version/url_lists"] == list_version
-        assert tags["dagster/input_event_pointer/url_lists"] == str(lists.storage_id)
-        assert tags["dagster/code_version"]
-        versions |= {tags["dagster/data_version"], list_version}
+        lists, shards = (project.latest(asset, key) for asset in ("url_lists", "photo_shards"))
+        assert shards.input_version("url_lists") == lists.data_version
+        assert shards.input_pointer("url_lists") == lists.storage_id
+        assert lists.input_version("url_files") == lists.data_version
+        assert shards.code_version
+        versions |= {shards.data_version, lists.data_version}
     assert len(versions) == 2 * len(project.profile.bucket_keys())
 
 
@@ -164,7 +105,7 @@ def test_a_bad_metadata_row_is_kept_and_blocks(
     (check,) = result.get_asset_check_evaluations()
     assert f"{bad}, row 62: {reject['reason']}" in str(check.description)
     with pytest.raises(InputError, match="1 rows cannot be used"):
-        raise_if_user_can_mend(result)
+        raise_if_user_can_mend(result.all_events)
 
 
 def test_a_missing_file_fails_the_step_with_the_message_of_the_command_line(

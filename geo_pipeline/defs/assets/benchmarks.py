@@ -10,16 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geo_pipeline.defs.assets.training import RUN
-from geo_pipeline.defs.failures import plain_failures
 from geo_pipeline.defs.io_managers import table_result
+from geo_pipeline.defs.making import asset_function
 from geo_pipeline.defs.metrics import read_metrics
 from geo_pipeline.defs.pictures import png
 from geo_pipeline.defs.reporting import report_contents
 from geo_pipeline.defs.resources import Experiment
-from geo_pipeline.defs.versions import code_version
+from geo_pipeline.defs.staleness import FILES, file_sizes
 from geo_pipeline.photos.joins import downloaded_with_coordinates
 from geo_pipeline.photos.settings import Role
-from geo_pipeline.store import file_hash, write_csv, write_text
+from geo_pipeline.store import text_hash, write_csv, write_text
 
 GROUP = "benchmarks"
 
@@ -28,10 +28,9 @@ GROUP = "benchmarks"
     group_name=GROUP,
     deps=["geo_model"],
     kinds={"pytorch", "parquet"},
-    code_version=code_version("model", "evaluation/truth", "cells/distance"),
     pool="gpu",
 )
-@plain_failures
+@asset_function
 def benchmark_predictions(
     experiment: dg.ResourceParam[Experiment], photo_manifest: pa.Table, photo_metadata: pa.Table
 ) -> dg.MaterializeResult[pa.Table]:
@@ -54,8 +53,8 @@ def benchmark_predictions(
     return table_result(pa.concat_tables(tables))
 
 
-@dg.asset(group_name=GROUP, kinds={"numpy", "parquet"}, code_version=code_version("evaluation/accuracy"))
-@plain_failures
+@dg.asset(group_name=GROUP, kinds={"numpy", "parquet"})
+@asset_function
 def benchmark_accuracy(
     experiment: dg.ResourceParam[Experiment], benchmark_predictions: pa.Table
 ) -> dg.MaterializeResult[pa.Table]:
@@ -80,9 +79,8 @@ def of_benchmark(table: pa.Table, name: str) -> pa.Table:
     group_name=GROUP,
     deps=["geo_model"],
     kinds={"html", "matplotlib"},
-    code_version=code_version("evaluation", "defs/reporting"),
 )
-@plain_failures
+@asset_function
 def report(
     experiment: dg.ResourceParam[Experiment],
     benchmark_accuracy: pa.Table,
@@ -108,14 +106,21 @@ def report(
         run_metrics=read_metrics(layout.run(RUN) / "metrics.jsonl"),
     )
     path = layout.reports / "report.html"
-    write_text(path, render_report(contents))
-    write_csv(layout.reports / "accuracy.csv", benchmark_accuracy)
-    write_csv(layout.reports / "predictions.csv", benchmark_predictions)
+    page = render_report(contents)
+    write_text(path, page)
+    tables = [layout.reports / "accuracy.csv", layout.reports / "predictions.csv"]
+    for file, table in zip(tables, (benchmark_accuracy, benchmark_predictions), strict=True):
+        write_csv(file, table)
     f_star = benchmark_predictions.filter(pc.equal(benchmark_predictions["p_key"], "hierarchy"))
     maps = {f"errors_{name}": png(error_map(of_benchmark(f_star, name))) for name in _benchmark_names(experiment)}
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(file_hash(path)[:32]),
-        metadata={"report": dg.MetadataValue.path(path), "size_bytes": path.stat().st_size, **maps},
+        data_version=dg.DataVersion(text_hash(page.replace(contents.provenance["written"], ""))[:32]),
+        metadata={
+            "report": dg.MetadataValue.path(path),
+            "size_bytes": path.stat().st_size,
+            FILES: file_sizes(layout.folder, path, *tables),
+            **maps,
+        },
     )
 
 

@@ -12,16 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geo_pipeline.cells.settings import PublishedPartitioning
-from geo_pipeline.defs.failures import plain_failures
 from geo_pipeline.defs.io_managers import table_result
+from geo_pipeline.defs.making import asset_function
 from geo_pipeline.defs.pictures import png
 from geo_pipeline.defs.resources import Experiment
-from geo_pipeline.defs.versions import code_version
 from geo_pipeline.photos.settings import Role
 from geo_pipeline.profile import Profile
 
 GROUP = "cells"
-VERSION = code_version("cells")
 
 
 def training_places(profile: Profile, photo_metadata: pa.Table) -> tuple[np.ndarray, np.ndarray]:
@@ -38,11 +36,10 @@ def _cells_asset(name: str) -> dg.AssetsDefinition:
         name=f"cells_{name}",
         group_name=GROUP,
         kinds={"s2", "parquet"},
-        code_version=VERSION,
         description=f"The {name} partitioning: adaptive S2 cells over the listed training photos, split while they "
         "hold more than `img_max` photos, kept where they hold more than `img_min`.",
     )
-    @plain_failures
+    @asset_function
     def cells(experiment: dg.ResourceParam[Experiment], photo_metadata: pa.Table) -> dg.MaterializeResult[pa.Table]:
         from geo_pipeline.cells.partitioning import make_partitionings
         from geo_pipeline.cells.published import read_cells_csv
@@ -68,8 +65,8 @@ def _cells_asset(name: str) -> dg.AssetsDefinition:
 cells_assets = [_cells_asset(name) for name in ("coarse", "middle", "fine")]
 
 
-@dg.asset(group_name=GROUP, kinds={"s2", "parquet"}, code_version=VERSION)
-@plain_failures
+@dg.asset(group_name=GROUP, kinds={"s2", "parquet"}, required_resource_keys={"experiment"})
+@asset_function
 def cell_hierarchy(
     cells_coarse: pa.Table, cells_middle: pa.Table, cells_fine: pa.Table
 ) -> dg.MaterializeResult[pa.Table]:
@@ -79,8 +76,8 @@ def cell_hierarchy(
     return table_result(ancestors({"coarse": cells_coarse, "middle": cells_middle, "fine": cells_fine}))
 
 
-@dg.asset(group_name=GROUP, kinds={"s2", "parquet"}, code_version=VERSION)
-@plain_failures
+@dg.asset(group_name=GROUP, kinds={"s2", "parquet"}, required_resource_keys={"experiment"})
+@asset_function
 def photo_classes(
     photo_metadata: pa.Table, cells_coarse: pa.Table, cells_middle: pa.Table, cells_fine: pa.Table
 ) -> dg.MaterializeResult[pa.Table]:

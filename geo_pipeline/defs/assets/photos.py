@@ -12,22 +12,23 @@ from collections.abc import Iterator, Mapping
 import dagster as dg
 import pyarrow as pa
 
-from geo_pipeline.defs.buckets import BucketEvents
+from geo_pipeline.defs.bucket_counts import require_bucket_counts, write_down_bucket_counts
+from geo_pipeline.defs.buckets import BucketEvents, wanted_buckets
 from geo_pipeline.defs.crawling import crawl_into_shards
 from geo_pipeline.defs.failures import plain_failures
+from geo_pipeline.defs.inputs import URL_FILES, inputs_and_news, list_version
 from geo_pipeline.defs.io_managers import column_schema, table_result
+from geo_pipeline.defs.making import asset_function
+from geo_pipeline.defs.orphans import running_step
 from geo_pipeline.defs.pictures import markdown_table, photo_sheet_picture
 from geo_pipeline.defs.resources import Experiment, PhotoServer
-from geo_pipeline.defs.versions import code_version
+from geo_pipeline.defs.staleness import file_sizes
 from geo_pipeline.photos.joins import mark_duplicates, query_tables
-from geo_pipeline.photos.metadata import read_metadata_csv
-from geo_pipeline.photos.url_lists import UrlList, bucket_numbers, keep_photos, list_folder, read_url_csv
-from geo_pipeline.profile import MANIFEST_FILE, Profile
-from geo_pipeline.store import read_table, table_hash, write_table
+from geo_pipeline.photos.url_lists import UrlList
+from geo_pipeline.profile import MANIFEST_FILE
+from geo_pipeline.store import read_table, write_table
 
 GROUP = "photos"
-LISTS_VERSION = code_version("photos", "defs/assets/photos")
-SHARDS_VERSION = code_version("crawl", "shards", "defs/crawling")
 
 
 def build_bucket_assets(partitions: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
@@ -55,7 +56,6 @@ def _bucket_crawl(partitions: dg.StaticPartitionsDefinition) -> dg.AssetsDefinit
                 description="Which photos each bucket has and where each can be had: read from the profile's URL "
                 "lists and folders of pictures; a stable hash of the photo id picks the bucket.",
                 kinds={"csv", "parquet"},
-                code_version=LISTS_VERSION,
                 skippable=True,
             ),
             dg.AssetSpec(
@@ -64,7 +64,6 @@ def _bucket_crawl(partitions: dg.StaticPartitionsDefinition) -> dg.AssetsDefinit
                 description="The downloaded photos: MessagePack shards of upright sRGB JPEGs without metadata, and a "
                 "manifest with the outcome of every photo. Failed downloads are data, not failures.",
                 kinds={"aiohttp", "messagepack"},
-                code_version=SHARDS_VERSION,
                 skippable=True,
             ),
         ],
@@ -76,12 +75,14 @@ def _bucket_crawl(partitions: dg.StaticPartitionsDefinition) -> dg.AssetsDefinit
         photo_server: dg.ResourceParam[PhotoServer],
     ) -> Iterator[object]:
         selected = {key.to_user_string() for key in context.selected_asset_keys}
-        if "url_lists" in selected:
-            write_url_lists(context, experiment)
-        if "photo_shards" in selected:
-            events = BucketEvents(context, "photo_shards", SHARDS_VERSION, upstream=("url_lists",))
-            with photo_server.serving():
-                crawl_into_shards(context, experiment, events)
+        with running_step(experiment.layout):
+            require_bucket_counts(experiment.profile, experiment.layout)
+            if "url_lists" in selected:
+                write_url_lists(context, experiment)
+            if "photo_shards" in selected:
+                write_down_bucket_counts(experiment.profile, experiment.layout)
+                with photo_server.serving():
+                    crawl_into_shards(context, experiment)
         yield from ()
 
     return bucket_crawl
@@ -89,34 +90,21 @@ def _bucket_crawl(partitions: dg.StaticPartitionsDefinition) -> dg.AssetsDefinit
 
 def write_url_lists(context: dg.AssetExecutionContext, experiment: Experiment) -> None:
     """Write the lists of the run's buckets, and the rejected rows of the files they come from."""
-    experiment.profile.require_inputs()
-    events = BucketEvents(context, "url_lists", LISTS_VERSION)
-    sets = dict.fromkeys(key.rpartition("-")[0] for key in context.partition_keys)
-    for name in sets:
-        listed = read_photo_list(experiment.profile, name)
-        write_table(experiment.layout.table("url_list_rejects", name), listed.rejects)
-        for key, photos in split_into_buckets(listed.photos, name, experiment.profile.photo_sets[name].buckets):
-            if key in context.partition_keys:
-                write_table(experiment.layout.table("url_lists", key), photos)
-                events.log(key, table_hash(photos)[:32], _list_metadata(photos, listed))
-
-
-def read_photo_list(profile: Profile, name: str) -> UrlList:
-    """The photos of one set, cut to `max_photos`."""
-    settings = profile.photo_sets[name]
-    if settings.url_csv:
-        listed = read_url_csv(name, settings.url_csv)
-    else:
-        ids = read_metadata_csv(name, settings.metadata_csv, profile.scenes).photos["photo_id"]
-        listed = list_folder(name, settings.image_dir, ids.to_pylist())  # type: ignore[arg-type]
-    return UrlList(keep_photos(listed.photos, settings.max_photos), listed.rejects)
-
-
-def split_into_buckets(photos: pa.Table, name: str, num_buckets: int) -> Iterator[tuple[str, pa.Table]]:
-    """Each bucket's key and photos."""
-    numbers = bucket_numbers(photos["photo_id"], num_buckets)
-    for number in range(num_buckets):
-        yield f"{name}-{number:03d}", photos.filter(pa.array(numbers == number))
+    profile, layout = experiment.profile, experiment.layout
+    profile.require_inputs()
+    for each in inputs_and_news(context.instance, experiment)[1]:
+        context.log_event(each.event())
+    events = BucketEvents(context, layout.folder, "url_lists", URL_FILES, is_input=True)
+    wanted = wanted_buckets(context)
+    for name in dict.fromkeys(key.rpartition("-")[0] for key in wanted):
+        photo_set = profile.photo_set(name)
+        listed = photo_set.listed()
+        write_table(layout.table("url_list_rejects", name), listed.rejects)
+        for key, photos in photo_set.split(photo_set.with_hashes(listed.photos)):
+            if key in wanted:
+                path = layout.table("url_lists", key)
+                write_table(path, photos)
+                events.log(key, list_version(photos), file_sizes(layout.folder, path), _list_metadata(photos, listed))
 
 
 def _list_metadata(photos: pa.Table, listed: UrlList) -> Mapping[str, object]:
@@ -131,9 +119,8 @@ def _list_metadata(photos: pa.Table, listed: UrlList) -> Mapping[str, object]:
     group_name=GROUP,
     deps=["photo_shards"],
     kinds={"duckdb", "parquet"},
-    code_version=code_version("photos/joins", "shards/manifest"),
 )
-@plain_failures
+@asset_function
 def photo_manifest(experiment: dg.ResourceParam[Experiment]) -> dg.MaterializeResult[pa.Table]:
     """One row for each listed photo with the outcome of its download: the only truth about what was downloaded.
 
@@ -161,8 +148,8 @@ def _bucket_manifests(experiment: Experiment) -> Iterator[pa.Table]:
         yield manifest
 
 
-@dg.asset(group_name=GROUP, kinds={"csv", "parquet"}, code_version=code_version("photos/metadata", "photos/csv_rows"))
-@plain_failures
+@dg.asset(group_name=GROUP, kinds={"csv", "parquet"})
+@asset_function
 def photo_metadata(experiment: dg.ResourceParam[Experiment]) -> dg.MaterializeResult[pa.Table]:
     """Coordinates, authors and scene probabilities of all photo sets, from the CSV files of the profile.
 
@@ -170,12 +157,9 @@ def photo_metadata(experiment: dg.ResourceParam[Experiment]) -> dg.MaterializeRe
     """
     profile = experiment.profile
     profile.require_inputs()
-    read = {
-        name: read_metadata_csv(name, photo_set.metadata_csv, profile.scenes)
-        for name, photo_set in profile.photo_sets.items()
-    }
+    read = {name: profile.photo_set(name).metadata() for name in profile.photo_sets}
     rejects = pa.concat_tables(metadata.rejects for metadata in read.values())
     write_table(experiment.layout.table("photo_metadata_rejects"), rejects)
-    photos = [keep_photos(read[name].photos, photo_set.max_photos) for name, photo_set in profile.photo_sets.items()]
-    counts = {f"photos_{name}": table.num_rows for name, table in zip(read, photos, strict=True)}
-    return table_result(pa.concat_tables(photos), rejected_rows=rejects.num_rows, **counts)
+    counts = {f"photos_{name}": metadata.photos.num_rows for name, metadata in read.items()}
+    photos = pa.concat_tables(metadata.photos for metadata in read.values())
+    return table_result(photos, rejected_rows=rejects.num_rows, **counts)

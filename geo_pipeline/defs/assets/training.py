@@ -13,11 +13,11 @@ from pathlib import Path
 import dagster as dg
 import pyarrow as pa
 
-from geo_pipeline.defs.failures import plain_failures
-from geo_pipeline.defs.io_managers import table_result
+from geo_pipeline.defs.io_managers import content_version
+from geo_pipeline.defs.making import asset_function
 from geo_pipeline.defs.metrics import epochs_as_observations, last_epoch_metadata
 from geo_pipeline.defs.resources import Experiment
-from geo_pipeline.defs.versions import code_version
+from geo_pipeline.defs.staleness import FILES, file_sizes
 from geo_pipeline.errors import InputError
 from geo_pipeline.photos.joins import downloaded_and_labelled
 from geo_pipeline.photos.settings import Role
@@ -26,8 +26,9 @@ from geo_pipeline.store import file_hash
 
 GROUP = "training"
 RUN = "base"
-JOIN_VERSION = code_version("photos/joins")
 PARTITIONINGS = ("coarse", "middle", "fine")
+WHERE_STORED = ("shard", "offset", "length")
+"""Columns that say where a photo lies: a photo that moves to another shard is still the same photo."""
 
 
 def _labelled_photos(
@@ -42,11 +43,14 @@ def _labelled_photos(
             f"metadata none of {', '.join(photo_sets)} is downloaded and labelled; look at photo_manifest's outcomes "
             "and check that the ids of the URL list and the metadata are the same"
         )
-    return table_result(photos, listed_with_metadata=metadata.num_rows)
+    version = content_version(photos, without=WHERE_STORED)
+    return dg.MaterializeResult(
+        value=photos, data_version=version, metadata={"listed_with_metadata": metadata.num_rows}
+    )
 
 
-@dg.asset(group_name=GROUP, kinds={"duckdb", "parquet"}, code_version=JOIN_VERSION)
-@plain_failures
+@dg.asset(group_name=GROUP, kinds={"duckdb", "parquet"})
+@asset_function
 def training_photos(
     experiment: dg.ResourceParam[Experiment],
     photo_manifest: pa.Table,
@@ -57,8 +61,8 @@ def training_photos(
     return _labelled_photos(experiment, Role.TRAIN, photo_manifest, photo_metadata, photo_classes)
 
 
-@dg.asset(group_name=GROUP, kinds={"duckdb", "parquet"}, code_version=JOIN_VERSION)
-@plain_failures
+@dg.asset(group_name=GROUP, kinds={"duckdb", "parquet"})
+@asset_function
 def validation_photos(
     experiment: dg.ResourceParam[Experiment],
     photo_manifest: pa.Table,
@@ -73,10 +77,9 @@ def validation_photos(
     group_name=GROUP,
     deps=["training_photos", "validation_photos", *(f"cells_{name}" for name in PARTITIONINGS), "cell_hierarchy"],
     kinds={"pytorch", "lightning"},
-    code_version=code_version("training", "model"),
     pool="gpu",
 )
-@plain_failures
+@asset_function
 def geo_model(
     context: dg.AssetExecutionContext,
     experiment: dg.ResourceParam[Experiment],
@@ -91,12 +94,17 @@ def geo_model(
     job_file = _write_job(layout, experiment.profile.training)
     command = [sys.executable, "-m", "geo_pipeline.training", "--job", str(job_file)]
     with epochs_as_observations(context, layout.run(RUN) / "metrics.jsonl"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.PreviewWarning)  # of Pipes about a part of its own
+        warnings.simplefilter("ignore", dg.PreviewWarning)  # of Pipes about parts of its own
+        warnings.filterwarnings("ignore", "AssetExecutionContext.run_id", DeprecationWarning)
         training_process.run(context=context, command=command)
     checkpoint = layout.run(RUN) / "best.ckpt"
     return dg.MaterializeResult(
         data_version=dg.DataVersion(file_hash(checkpoint)[:32]),
-        metadata={"checkpoint": dg.MetadataValue.path(checkpoint), **last_epoch_metadata(layout.run(RUN))},
+        metadata={
+            "checkpoint": dg.MetadataValue.path(checkpoint),
+            FILES: file_sizes(layout.folder, checkpoint),
+            **last_epoch_metadata(layout.run(RUN)),
+        },
     )
 
 

@@ -1,0 +1,175 @@
+"""What became of each asset in a `materialize`: the closing table and what to do about a failure.
+
+Not here: the runs (launch.py). The one idea: everything is read from the runs' own events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from geo_pipeline.defs.failures import USER_ERROR
+from geo_pipeline.defs.history import CRAWL_STEP, DATA_VERSION, Place, failure_message
+from geo_pipeline.defs.making import KEPT
+from geo_pipeline.defs.partitions import BUCKETED
+from geo_pipeline.defs.staleness import State
+from geo_pipeline.defs.status import Status
+from geo_pipeline.errors import InputError
+
+
+@dataclass(frozen=True)
+class Line:
+    """One asset: what was done, how long its step took, and its checks."""
+
+    asset: str
+    done: str
+    seconds: float | None
+    checks: str
+
+
+@dataclass
+class Outcome:
+    """The runs of a materialize, seen against the status before them."""
+
+    before: Status
+    selected: tuple[str, ...]
+    results: list[dg.JobExecutionResult] = field(default_factory=list)
+
+    def add(self, result: dg.JobExecutionResult) -> None:
+        """Take in a finished run."""
+        self.results.append(result)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a run failed."""
+        return any(not result.success for result in self.results)
+
+    def failures(self) -> dict[str, str]:
+        """The message of each failed step and blocking check, by asset."""
+        found = {}
+        for event in self.events():
+            if event.is_step_failure and event.step_key:
+                step = event.step_key
+                found["photo_shards" if step == CRAWL_STEP else step.split(".")[0]] = failure_message(event)
+            if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+                check = event.asset_check_evaluation_data
+                if not check.passed:
+                    reason = f": {check.description}" if check.description else ""
+                    found[check.asset_key.to_user_string()] = f"check {check.check_name} failed{reason}"
+        return found
+
+    def lines(self) -> list[Line]:
+        """A line for each selected asset, in dependency order."""
+        failed, checks, seconds = self.failures(), self._checks(), self._seconds()
+        return [
+            Line(asset, self._done(asset, asset in failed), seconds.get(asset), checks.get(asset, ""))
+            for asset in self.selected
+        ]
+
+    def events(self) -> Iterator[dg.DagsterEvent]:
+        """The events of all runs."""
+        for result in self.results:
+            yield from result.all_events
+
+    def _done(self, asset: str, has_failed: bool) -> str:
+        """What was done about an asset."""
+        made = [event for event in self._materializations() if event.asset_key.to_user_string() == asset]
+        if asset in BUCKETED:
+            return self._done_buckets(asset, len({event.partition for event in made}), has_failed)
+        if has_failed:
+            return "FAILED"
+        if not made:
+            return "not reached" if self.has_failed and self._was_due(asset) else "fresh"
+        if KEPT in made[-1].metadata:
+            return "kept: nothing above it changed"
+        return "made" if self._is_new(made[-1]) else "made, same content"
+
+    def _done_buckets(self, asset: str, num_made: int, has_failed: bool) -> str:
+        states = [each.state for each in self.before.places if each.asset == asset]
+        parts = [f"{num_made} of {len(states)} buckets made"] if num_made else []
+        if has_failed:
+            parts.append("FAILED")
+        fresh = len(states) - num_made
+        if not has_failed and fresh:
+            parts.append("fresh" if fresh == len(states) else f"{fresh} fresh")
+        return ", ".join(parts)
+
+    def _was_due(self, asset: str) -> bool:
+        """Whether an asset was to be made."""
+        return any(
+            each.asset == asset and (each.state is not State.FRESH or each.upstream) for each in self.before.places
+        )
+
+    def _is_new(self, event: dg.AssetMaterialization) -> bool:
+        """Whether a materialization has another content than the one before."""
+        version = (event.tags or {}).get(DATA_VERSION)
+        known = self.before.data_versions.get(Place(event.asset_key.to_user_string()))
+        return version != known
+
+    def _materializations(self) -> Iterator[dg.AssetMaterialization]:
+        for event in self.events():
+            if event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION:
+                yield event.step_materialization_data.materialization
+
+    def _checks(self) -> dict[str, str]:
+        """`2 passed`, or the names of the failed ones, by asset."""
+        passed: dict[str, int] = {}
+        failed: dict[str, list[str]] = {}
+        for event in self.events():
+            if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+                check = event.asset_check_evaluation_data
+                asset = check.asset_key.to_user_string()
+                passed[asset] = passed.get(asset, 0) + check.passed
+                failed.setdefault(asset, []).extend([] if check.passed else [check.check_name])
+        return {
+            asset: f"FAILED: {', '.join(failed[asset])}" if failed[asset] else f"{passed[asset]} passed"
+            for asset in failed
+        }
+
+    def _seconds(self) -> dict[str, float]:
+        """The duration of each asset's step; both assets with buckets share one."""
+        found = {}
+        for event in self.events():
+            if event.event_type is dg.DagsterEventType.STEP_SUCCESS and event.step_key:
+                seconds = event.step_success_data.duration_ms / 1000
+                for asset in ("photo_shards",) if event.step_key == CRAWL_STEP else (event.step_key,):
+                    found[asset] = seconds
+        return found
+
+
+def raise_if_user_can_mend(events: Iterable[dg.DagsterEvent]) -> None:
+    """Raise InputError with the messages of steps and checks that failed for a reason that the user can mend."""
+    messages = []
+    for event in events:
+        data = event.step_failure_data.user_failure_data if event.is_step_failure else None
+        is_check = event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        told = event.asset_check_evaluation_data if is_check else data
+        if told and USER_ERROR in told.metadata:
+            messages.append(str(told.description))
+    if messages:
+        raise InputError("\n".join(dict.fromkeys(messages)))
+
+
+def failure_text(outcome: Outcome) -> str:
+    """What failed, and the command that tries it again."""
+    failures = outcome.failures()
+    lines = [f"{asset} failed: {message}" for asset, message in failures.items()] or ["the run failed"]
+    retry = " or ".join(f'key:"{asset}"+' for asset in failures) or "*"
+    command = f"geo-pipeline --profile {outcome.before.profile} materialize --stale '{retry}'"
+    return "\n".join([*lines, f"mend the cause, then: {command}"])
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """The closing table."""
+    rows = [("asset", "what was done", "seconds", "checks")]
+    lines = outcome.lines()
+    rows += [
+        (each.asset, each.done, "" if each.seconds is None else f"{each.seconds:.1f}", each.checks) for each in lines
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return "\n".join(
+        f"{asset:<{widths[0]}}  {done:<{widths[1]}}  {seconds:>{widths[2]}}  {checks}".rstrip()
+        for asset, done, seconds, checks in rows
+    )
