@@ -26,7 +26,7 @@ $(READY): requirements.lock pyproject.toml
 	touch $(READY)
 
 demo: $(READY) ## the whole job: crawl, cells, training, benchmarks, report (PROFILE=world)
-	$(RUN) materialize
+	$(RUN) materialize --stale
 	$(RUN) accuracy
 
 test: lint ## linters, types and the quick tests

@@ -13,7 +13,7 @@ import geo_pipeline
 
 PACKAGE = Path(geo_pipeline.__file__).parent
 ROOMS = ("photos", "crawl", "shards", "cells", "model", "training", "evaluation", "world", "planning")
-SHARED = {"errors", "store"}
+SHARED = {"errors", "store", "source_code"}
 MAY_IMPORT = {
     "photos": set(),
     "shards": set(),

@@ -10,13 +10,14 @@ import hashlib
 from pathlib import Path
 
 from geo_pipeline.errors import InputError
+from geo_pipeline.source_code import code_behind
 
-WORLD_VERSION = 1
-"""Raise it with every change of `views`, `faults` or `server` that changes what some URL answers."""
+ANSWERS = ("world.views", "world.faults", "world.server")
+"""The code that decides what a URL answers."""
 
 
 def world_fingerprint(lists: Path) -> str:
-    """16 hexadecimal digits from the metadata files of a lists folder and `WORLD_VERSION`.
+    """16 hexadecimal digits from the metadata files of a lists folder and the code that answers.
 
     Raises InputError naming the folder if it holds no metadata file.
     """
@@ -26,7 +27,7 @@ def world_fingerprint(lists: Path) -> str:
             f"{lists}: no *_metadata.csv there, so these are not the lists of a world; set `world.lists` to the folder "
             "that `python -m geo_pipeline.world make-lists` wrote"
         )
-    digest = hashlib.sha256(f"geo_pipeline world {WORLD_VERSION}".encode())
+    digest = hashlib.sha256(f"geo_pipeline world {code_behind(ANSWERS).version}".encode())
     for path in metadata:
         content = path.read_bytes()
         digest.update(f"\0{path.name}\0{len(content)}\0".encode() + content)

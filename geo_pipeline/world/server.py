@@ -22,7 +22,7 @@ from aiohttp import web
 
 from geo_pipeline.errors import InputError
 from geo_pipeline.world.faults import Fault, body_with, fault_of
-from geo_pipeline.world.fingerprint import WORLD_VERSION, world_fingerprint
+from geo_pipeline.world.fingerprint import world_fingerprint
 from geo_pipeline.world.photo_sets import PHOTO_SETS
 from geo_pipeline.world.views import blue_marble, encode_view, render_view
 
@@ -101,7 +101,6 @@ class PhotoServer:
         self._identity = {
             "fingerprint": world_fingerprint(lists),
             "photos": len(self._photos),
-            "version": WORLD_VERSION,
         }
 
     def application(self) -> web.Application:

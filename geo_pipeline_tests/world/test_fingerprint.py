@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from geo_pipeline.errors import InputError
+from geo_pipeline.source_code import PACKAGE, code_behind
 from geo_pipeline.world import fingerprint
 from geo_pipeline.world.fingerprint import world_fingerprint
 from geo_pipeline.world.settings import WorldSettings
@@ -25,10 +27,14 @@ def test_one_changed_digit_is_another_world(small_world: WorldSettings) -> None:
 
 
 def test_another_version_of_the_rendering_is_another_world(
-    small_world: WorldSettings, monkeypatch: pytest.MonkeyPatch
+    small_world: WorldSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = world_fingerprint(small_world.lists)
-    monkeypatch.setattr(fingerprint, "WORLD_VERSION", 1000)
+    package = shutil.copytree(PACKAGE, tmp_path / "geo_pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    views = package / "world" / "views.py"
+    other = views.read_text("utf-8").replace("    return ", "    assert True\n    return ", 1)
+    views.write_text(other, encoding="utf-8")
+    monkeypatch.setattr(fingerprint, "code_behind", partial(code_behind, package=package))
     assert world_fingerprint(small_world.lists) != before
 
 
