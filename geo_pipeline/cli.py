@@ -6,8 +6,10 @@ Not here: any work. Exit codes: 0 done, 1 a run failed, 2 wrong arguments, profi
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,11 +27,13 @@ if TYPE_CHECKING:
     import dagster as dg
 
 Command = Callable[[argparse.Namespace, Profile, Layout], int]
+_BUCKET_NUMBER = re.compile(r"-\d{3}$")
+_OPTION = re.compile(r"--[a-z][a-z-]*")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
     try:
         if options.command is None:  # of `init`, which makes the profile
             return init(options)
@@ -52,6 +56,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options; ends the process with code 2 and the nearest option where one is not known."""
+    parser = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        name = unknown[0].partition("=")[0]
+        general, known = (_OPTION.findall(each.format_usage()) for each in (parser, options.parser))
+        near = difflib.get_close_matches(name, known, n=1)
+        advice = "; it goes before the command" if name in general else f"; did you mean {near[0]}?" if near else ""
+        options.parser.error(f"unknown argument {name}{advice}")
+    return options
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="geo-pipeline", description="Photo URLs to a benchmarked geolocation model.")
     parser.add_argument(
@@ -69,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         ("accuracy", accuracy, None, "print the accuracy table and the report's path"),
     ):
         subparser = commands.add_parser(name, help=text, description=text)
-        subparser.set_defaults(command=command)
+        subparser.set_defaults(command=command, parser=subparser)
         if add_options:
             add_options(subparser)
     return parser
@@ -95,7 +112,7 @@ def _json_option(parser: argparse.ArgumentParser) -> None:
 
 
 def _materialize_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("selection", nargs="?", default="*", help="Dagster's selection syntax (default: *)")
+    parser.add_argument("selection", nargs="?", help="Dagster's selection syntax (default: *)")
     parser.add_argument("--stale", action="store_true", help="only what is not up to date, and what follows from it")
     parser.add_argument("--bucket", nargs="+", default=[], metavar="KEY", help="only these buckets of what has buckets")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
@@ -192,7 +209,8 @@ def materialize(options: argparse.Namespace, profile: Profile, layout: Layout) -
         from geo_pipeline.defs.outcome import failure_text, outcome_text, raise_if_user_can_mend
         from geo_pipeline.defs.resources import Experiment
 
-        request = Request(options.selection, tuple(options.bucket), options.stale, not options.no_wait)
+        selection, buckets = _selection_and_buckets(options)
+        request = Request(selection, buckets, options.stale, not options.no_wait)
         launch = Launch(instance, Experiment(profile, layout), defs, request)
         if options.dry_run:
             print(launch.plan_text())
@@ -203,6 +221,14 @@ def materialize(options: argparse.Namespace, profile: Profile, layout: Layout) -
     if outcome.has_failed:
         print(failure_text(outcome), file=sys.stderr)
     return 1 if outcome.has_failed else 0
+
+
+def _selection_and_buckets(options: argparse.Namespace) -> tuple[str, tuple[str, ...]]:
+    """The two, also where the selection comes last and argparse takes it for one more bucket."""
+    selection, buckets = options.selection, list(options.bucket)
+    if selection is None and len(buckets) > 1 and not _BUCKET_NUMBER.search(buckets[-1]):
+        selection = buckets.pop()
+    return selection or "*", tuple(buckets)
 
 
 def migrate_buckets(_options: argparse.Namespace, profile: Profile, layout: Layout) -> int:

@@ -174,6 +174,8 @@ def _failures(record: dg.EventLogRecord) -> list[tuple[Place, Failure]]:
 def failure_message(event: dg.DagsterEvent) -> str:
     """Why a step failed: what the user can mend, else the innermost error."""
     data = event.step_failure_data
+    if data.error and data.error.cls_name == "DagsterExecutionInterruptedError":
+        return "interrupted"
     if data.user_failure_data and data.user_failure_data.description:
         return str(data.user_failure_data.description)
     error = data.error

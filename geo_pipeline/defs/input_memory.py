@@ -30,9 +30,10 @@ class InputMemory:
         """Hex SHA-256 of a file's content. Raises OSError if it cannot be read."""
         return str(self.recall(f"file {_mark([file])}", lambda: file_hash(file), is_settled=_is_old([file])))
 
-    def folder_mark(self, folder: Path) -> str:
-        """Names, sizes and times of all files below a folder, as text to compare."""
-        return _mark(sorted(path for path in folder.rglob("*") if path.is_file()))
+    def folder_mark(self, folder: Path) -> tuple[str, bool]:
+        """(names, sizes and times of all files below a folder as text to compare, whether they can be trusted yet)."""
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        return _mark(files), _is_old(files)
 
     def recall(self, key: str, make: Callable[[], Any], *, is_settled: bool = True) -> Any:  # noqa: ANN401 -- JSON
         """The remembered value of a key, else a made one, which is remembered unless its source is too young."""

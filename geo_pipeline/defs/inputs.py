@@ -21,6 +21,7 @@ from geo_pipeline.cells.settings import PublishedPartitioning
 from geo_pipeline.defs.failures import plain_failures
 from geo_pipeline.defs.history import DATA_VERSION, USER_PROVIDED, History, Place
 from geo_pipeline.defs.input_memory import InputMemory
+from geo_pipeline.defs.lineage import PHOTO_SET, code_parts
 from geo_pipeline.defs.partitions import bucket_partitions
 from geo_pipeline.defs.resources import Experiment
 from geo_pipeline.errors import InputError
@@ -172,11 +173,12 @@ def _observe_list(profile: Profile, name: str, memory: InputMemory) -> Iterator[
     places = [Place(URL_FILES, f"{name}-{i:03d}") for i in range(settings.buckets)]
     try:
         files = {key: [str(path), memory.hash_of(path)] for key, path in _list_files(profile, name).items()}
-        folder = memory.folder_mark(settings.image_dir) if settings.image_dir else ""
-        key = f"list {name} {_digest([values, [hash_ for _, hash_ in files.values()], folder])}"
+        folder, is_settled = memory.folder_mark(settings.image_dir) if settings.image_dir else ("", True)
+        hashes = [hash_ for _, hash_ in files.values()]
+        key = f"list {name} {_digest([values, hashes, folder, profile.scenes, dict(code_parts((PHOTO_SET,)))])}"
         if settings.image_dir:
             files |= {f"photo_sets.{name}.image_dir": [str(settings.image_dir), _digest(folder)]}
-        contents = memory.recall(key, lambda: _bucket_contents(profile, name), is_settled=not folder)
+        contents = memory.recall(key, lambda: _bucket_contents(profile, name), is_settled=is_settled)
     except (InputError, OSError) as error:
         yield from (Observed(place, error=str(error)) for place in places)
         return

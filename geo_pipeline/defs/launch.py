@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
+from dagster._core.events import RunFailureReason
 
 from geo_pipeline.defs.bucket_counts import require_bucket_counts
 from geo_pipeline.defs.buckets import BUCKETS_TAG
@@ -20,7 +21,7 @@ from geo_pipeline.defs.inputs import input_names
 from geo_pipeline.defs.jobs import RANGE_END, RANGE_START
 from geo_pipeline.defs.making import ONLY_STALE
 from geo_pipeline.defs.orphans import close_books
-from geo_pipeline.defs.outcome import Outcome
+from geo_pipeline.defs.outcome import FinishedRun, Outcome, finished_run
 from geo_pipeline.defs.partitions import BUCKETED
 from geo_pipeline.defs.progress import shown_progress
 from geo_pipeline.defs.resources import Experiment
@@ -97,7 +98,8 @@ class Launch:
     def run(self, show: Callable[[str], None]) -> Outcome:
         """Materialize; `show` is given each line of progress. Says what became of each asset.
 
-        Raises LockedError if another process is at it and the request is not to wait.
+        Raises LockedError if another process is at it and the request is not to wait, KeyboardInterrupt if a signal
+        stopped a run; what its steps had saved is kept.
         """
 
         def on_wait(holder: str) -> None:
@@ -107,7 +109,7 @@ class Launch:
         with exclusive(layout.folder / MATERIALIZE_LOCK, wait=self._request.wait, on_wait=on_wait) as killed:
             if killed:
                 show(f"an earlier materialize was killed: {killed}")
-                close_books(self._instance, layout, show)
+            close_books(self._instance, layout, show)
             return self._run(show)
 
     def _run(self, show: Callable[[str], None]) -> Outcome:
@@ -150,16 +152,25 @@ class Launch:
         assets = [name for name in assets if name in due]
         return Task("model", tuple(assets), tags={ONLY_STALE: "true"}) if assets else None
 
-    def _execute(self, task: Task, show: Callable[[str], None]) -> dg.JobExecutionResult:
+    def _execute(self, task: Task, show: Callable[[str], None]) -> FinishedRun:
         """Run a task in processes of this command."""
         with shown_progress(self._instance, show) as launch:
-            return dg.execute_job(
+            result = dg.execute_job(
                 dg.reconstructable(JOBS[task.job]),
                 self._instance,
                 QUIET,
                 tags={**task.tags, **launch},
                 asset_selection=[dg.AssetKey(asset) for asset in task.assets],
             )
+        if _was_interrupted(result):
+            raise KeyboardInterrupt
+        return finished_run(self._instance, result.run_id)
+
+
+def _was_interrupted(result: dg.JobExecutionResult) -> bool:
+    """Whether a signal ended a run: Dagster catches it, stops the steps and calls the run failed."""
+    failures = [event.job_failure_data for event in result.all_events if event.is_job_failure]
+    return any(failure.failure_reason is RunFailureReason.UNEXPECTED_TERMINATION for failure in failures)
 
 
 def graph_of_definitions(experiment: Experiment, definitions: dg.Definitions) -> Graph:

@@ -37,15 +37,16 @@ class Origin:
 
 ROLES = "photo_sets.*.role"
 TABLES = "defs.assets"
+PHOTO_SET = "photos.photo_sets:PhotoSet"  # assets get it from the profile, so no name in them leads to it
 ORIGINS: Mapping[str, Origin] = {
-    "url_lists": Origin((f"{TABLES}.photos:write_url_lists",)),  # lists are observed bucket by bucket: see inputs.py
+    "url_lists": Origin((f"{TABLES}.photos:write_url_lists", PHOTO_SET)),  # its settings are observed: see inputs.py
     "photo_shards": Origin(("defs.crawling:crawl_into_shards",), tuple(f"crawl.{name}" for name in CONTENT_SETTINGS)),
     "photo_manifest": Origin(
         (f"{TABLES}.photos:photo_manifest", "defs.checks:enough_photos_downloaded", "defs.checks:url_lists_are_clean"),
         ("photo_sets.*.buckets", "checks.min_ok_percent", "checks.max_rejected_percent"),
     ),
     "photo_metadata": Origin(
-        (f"{TABLES}.photos:photo_metadata", "defs.checks:metadata_is_clean"),
+        (f"{TABLES}.photos:photo_metadata", PHOTO_SET, "defs.checks:metadata_is_clean"),
         ("photo_sets.*.max_photos", "scenes", "checks.max_rejected_percent"),
     ),
     "cells_coarse": Origin((f"{TABLES}.cells:_cells_asset",), ("partitionings.coarse", ROLES)),
@@ -93,6 +94,7 @@ NOT_CONTENT: Mapping[str, str] = {
     "evaluation.figures": "pictures on the page",
     "evaluation.sheet": "pictures on the page",
     "crawl.progress": "progress of a crawl",
+    "world.*": "the bundled world's web site: where photos come from, as any other",
 }
 """Code that runs in a step and is no part of any version, with the reason (the names are patterns)."""
 

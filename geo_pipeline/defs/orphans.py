@@ -45,7 +45,9 @@ def running_step(layout: Layout) -> Iterator[None]:
 
 def close_books(instance: dg.DagsterInstance, layout: Layout, show: Callable[[str], None]) -> None:
     """Mark the runs of a killed launcher as failed and free their pool slots, once their last steps have ended."""
-    runs = [run for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)) if LAUNCHED_TAG in run.tags]
+    unfinished = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
+    # a run that the page executes again has its first one's tags and a process of its own
+    runs = [run for run in unfinished if LAUNCHED_TAG in run.tags and run.parent_run_id is None]
     if not runs:
         return
     show("waiting for the last steps of the killed run to save what they have")

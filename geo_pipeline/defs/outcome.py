@@ -29,36 +29,56 @@ class Line:
     checks: str
 
 
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run and all its events, also those that a failing step had logged."""
+
+    succeeded: bool
+    events: tuple[dg.DagsterEvent, ...]
+
+
+def finished_run(instance: dg.DagsterInstance, run_id: str) -> FinishedRun:
+    """A run as the event log has it."""
+    run = instance.get_run_by_id(run_id)
+    events = (entry.dagster_event for entry in instance.all_logs(run_id))
+    return FinishedRun(run is not None and run.is_success, tuple(event for event in events if event))
+
+
 @dataclass
 class Outcome:
     """The runs of a materialize, seen against the status before them."""
 
     before: Status
     selected: tuple[str, ...]
-    results: list[dg.JobExecutionResult] = field(default_factory=list)
+    runs: list[FinishedRun] = field(default_factory=list)
 
-    def add(self, result: dg.JobExecutionResult) -> None:
+    def add(self, run: FinishedRun) -> None:
         """Take in a finished run."""
-        self.results.append(result)
+        self.runs.append(run)
 
     @property
     def has_failed(self) -> bool:
         """Whether a run failed."""
-        return any(not result.success for result in self.results)
+        return any(not run.succeeded for run in self.runs)
 
     def failures(self) -> dict[str, str]:
-        """The message of each failed step and blocking check, by asset."""
+        """The message of each failed step and blocking check, by asset, in dependency order."""
         found = {}
         for event in self.events():
             if event.is_step_failure and event.step_key:
-                step = event.step_key
-                found["photo_shards" if step == CRAWL_STEP else step.split(".")[0]] = failure_message(event)
+                found[self._asset_of(event.step_key)] = failure_message(event)
             if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
                 check = event.asset_check_evaluation_data
                 if not check.passed:
                     reason = f": {check.description}" if check.description else ""
                     found[check.asset_key.to_user_string()] = f"check {check.check_name} failed{reason}"
-        return found
+        return {asset: found[asset] for asset in (*self.selected, *found) if asset in found}
+
+    def _asset_of(self, step: str) -> str:
+        """The asset that a step makes or checks; a check's step is called `<asset>_<check>`."""
+        if step == CRAWL_STEP:
+            return "photo_shards"
+        return max((name for name in self.selected if f"{step}_".startswith(f"{name}_")), key=len, default=step)
 
     def lines(self) -> list[Line]:
         """A line for each selected asset, in dependency order."""
@@ -70,8 +90,8 @@ class Outcome:
 
     def events(self) -> Iterator[dg.DagsterEvent]:
         """The events of all runs."""
-        for result in self.results:
-            yield from result.all_events
+        for run in self.runs:
+            yield from run.events
 
     def _done(self, asset: str, has_failed: bool) -> str:
         """What was done about an asset."""

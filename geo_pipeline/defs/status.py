@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus as CheckStatus
 
 from geo_pipeline.defs.bucket_counts import bucket_count_problem
 from geo_pipeline.defs.history import Event, History, Place
@@ -24,6 +25,9 @@ from geo_pipeline.defs.staleness import Cause, CauseKind, Graph, Standing, State
 
 MANY = 3
 """So many names are written out before the rest is counted."""
+
+EVALUATED = frozenset({CheckStatus.SUCCEEDED, CheckStatus.FAILED})
+"""Checks that a run came to; one that failed before it leaves them planned."""
 
 
 @dataclass(frozen=True)
@@ -185,15 +189,17 @@ def _failed_checks(instance: dg.DagsterInstance, definitions: dg.Definitions, hi
     """The checks whose last evaluation, of what the asset holds now, failed: a reason for each asset."""
     found = {}
     for key in definitions.resolve_asset_graph().asset_check_keys:
-        record = instance.get_latest_asset_check_evaluation_record(key)
-        evaluation = record.evaluation if record else None
+        records = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=EVALUATED)
+        evaluation = records[0].evaluation if records else None
         asset = key.asset_key.to_user_string()
         event = history.latest(asset).get(Place(asset))
-        if evaluation is None or evaluation.passed or event is None or record is None:
+        if evaluation is None or evaluation.passed or event is None:
             continue
         target = evaluation.target_materialization_data
         if target is None or target.storage_id == event.storage_id:
-            found[asset] = f"check {key.name} failed in run {record.run_id[:8]}{_first_line(evaluation.description)}"
+            found[asset] = (
+                f"check {key.name} failed in run {records[0].run_id[:8]}{_first_line(evaluation.description)}"
+            )
     return found
 
 
