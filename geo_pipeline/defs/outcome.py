@@ -63,10 +63,9 @@ class Outcome:
 
     def failures(self) -> dict[str, str]:
         """The message of each failed step and blocking check, by asset, in dependency order."""
-        found = {}
-        for event in self.events():
-            if event.is_step_failure and event.step_key:
-                found[self._asset_of(event.step_key)] = failure_message(event)
+        steps = [event for event in self.events() if event.is_step_failure and event.step_key]
+        found = {self._asset_of(str(event.step_key)): failure_message(event) for event in steps}
+        for event in self.events():  # a failed check says more than the failure of its step
             if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
                 check = event.asset_check_evaluation_data
                 if not check.passed:
