@@ -139,7 +139,7 @@ def test_a_launch_says_whom_it_follows_and_closes_what_is_left_of_any_earlier_on
     (project.layout.folder / MATERIALIZE_LOCK).write_text(json.dumps(words), encoding="utf-8")
     request, shown = Request("photo_metadata", only_stale=True), list[str]()
     outcome = launch(project, request).run(shown.append)
-    assert outcome.results == []
+    assert outcome.runs == []
     assert shown == ["an earlier materialize was killed: process 1 on there since yesterday: geo-pipeline materialize"]
     stopped_before_it_began = dg.DagsterRun("model", tags={LAUNCHED_TAG: "1"}, status=dg.DagsterRunStatus.NOT_STARTED)
     project.instance.add_run(stopped_before_it_began)
