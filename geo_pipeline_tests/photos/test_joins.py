@@ -74,7 +74,8 @@ def test_training_photos_are_downloaded_labelled_originals_of_the_set(
     assert downloaded_and_labelled(*tables, ["s"]).to_pylist() == [
         {
             "photo_id": "a", "photo_set": "s", "latitude": 1.0, "longitude": 2.0, "coarse": 3, "fine": None,
-            "probability_water": 0.5, "image_sha256": "stored 1", "shard": "s/s-000/shard-00000.msg", "offset": 0, "length": 10,
+            "probability_water": 0.5, "image_sha256": "stored 1",
+            "shard": "s/s-000/shard-00000.msg", "offset": 0, "length": 10,
         }
     ]  # fmt: skip
 
