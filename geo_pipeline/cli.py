@@ -38,7 +38,7 @@ def console() -> int:
     Looking for garbage, of which imports make none, would take a third of a short command's time: half of that while
     importing, half when the process ends.
     """
-    gc.set_threshold(200_000, 50, 100)
+    gc.set_threshold(1_000_000, 50, 100)
     code = main()
     gc.freeze()
     return code
