@@ -129,7 +129,6 @@ def test_a_new_photo_set_changes_what_reads_the_sets(full_profile: Profile) -> N
     assert not changed & {"url_lists", "photo_shards", "geo_model"}
 
 
-@pytest.mark.slow
 def test_all_code_that_runs_in_a_step_is_part_of_its_assets_version(
     project: Project, tmp_path: Path, write_profile: Callable[..., Path]
 ) -> None:
