@@ -59,6 +59,8 @@ def migrate(profile: Profile, layout: Layout, show: Callable[[str], None]) -> di
     with exclusive(layout.folder / MATERIALIZE_LOCK, wait=True, on_wait=lambda holder: show(f"waiting for {holder}")):
         for name, (old, new) in changed_bucket_counts(profile, layout).items():
             show(f"{name}: {old} to {new} buckets")
+            # if this is killed, the photos themselves are asked in which buckets they lie
+            _write_counts(layout, {other: count for other, count in _known(layout).items() if other != name})
             results[name] = migrate_buckets(
                 layout.shards / name, name, new, bucket_numbers, records_per_shard=profile.crawl.records_per_shard
             )
@@ -74,7 +76,11 @@ def write_down_bucket_counts(profile: Profile, layout: Layout) -> None:
 def _write_down(layout: Layout, counts: Mapping[str, int]) -> None:
     known = _known(layout)
     if {**known, **counts} != known:
-        write_json(layout.shards / COUNTS_FILE, {**known, **counts})
+        _write_counts(layout, {**known, **counts})
+
+
+def _write_counts(layout: Layout, counts: Mapping[str, int]) -> None:
+    write_json(layout.shards / COUNTS_FILE, counts)
 
 
 def _known(layout: Layout) -> dict[str, int]:

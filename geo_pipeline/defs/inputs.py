@@ -134,19 +134,13 @@ def report_inputs(instance: dg.DagsterInstance, experiment: Experiment) -> list[
 
 def inputs_and_news(instance: dg.DagsterInstance, experiment: Experiment) -> tuple[list[Observed], list[Observed]]:
     """(what all input files hold, those of them whose last observation says something else)."""
-    seen = observe(experiment)
-    known = {
-        place: record for asset in {each.place.asset for each in seen} for place, record in _observed(instance, asset)
-    }
-    news = [each for each in seen if each.error is None and known.get(each.place) != each.version]
-    return seen, news
+    seen, history = observe(experiment), History(instance)
 
+    def is_new(each: Observed) -> bool:
+        last = history.latest(each.place.asset, is_input=True).get(each.place)
+        return each.error is None and (last is None or last.data_version != each.version)
 
-def _observed(instance: dg.DagsterInstance, asset: str) -> Iterator[tuple[Place, str]]:
-    """(place, data version) of the last observations of an input asset."""
-    history = History(instance)
-    for place, record in history.latest(asset, is_input=True).items():
-        yield place, record.data_version
+    return seen, [each for each in seen if is_new(each)]
 
 
 def observe(experiment: Experiment) -> list[Observed]:

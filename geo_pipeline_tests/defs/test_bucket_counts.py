@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from geo_pipeline.crawl.migration import migrate_buckets
+from geo_pipeline.defs import bucket_counts
 from geo_pipeline.defs.bucket_counts import (
     COUNTS_FILE,
     bucket_count_problem,
@@ -80,3 +83,21 @@ def photos(project: Project, buckets: int) -> set[tuple[str, str, str]]:
     files = [project.layout.bucket(f"world_train-{number:03d}") / "manifest.parquet" for number in range(buckets)]
     rows = [row for file in files for row in read_table(file).to_pylist()]
     return {(row["photo_id"], row["status"], row["image_sha256"]) for row in rows}
+
+
+def test_after_a_kill_before_the_new_number_was_written_down_the_old_one_is_not_believed(
+    project: Project, write_profile: WriteProfile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert project.crawl().success
+    write_profile(photo_sets__world_train__buckets=3)
+
+    def move_and_die(*args: Any, **options: Any) -> None:
+        migrate_buckets(*args, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bucket_counts, "migrate_buckets", move_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        migrate(project.profile, project.layout, print)
+    assert changed_bucket_counts(project.profile, project.layout) == {}
+    write_profile(photo_sets__world_train__buckets=2)
+    assert changed_bucket_counts(project.profile, project.layout) == {"world_train": (3, 2)}

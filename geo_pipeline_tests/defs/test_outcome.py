@@ -89,12 +89,9 @@ def test_a_failed_step_names_what_was_not_reached_and_the_command_that_tries_aga
 
 
 def test_a_failed_check_is_named_and_stops_what_follows(
-    project: Project, write_profile: WriteProfile, small_world: tuple[Path, int], tmp_path: Path
+    project: Project, write_profile: WriteProfile, bad_metadata: Path
 ) -> None:
-    bad = tmp_path / "bad.csv"
-    text = (small_world[0] / "world_train_metadata.csv").read_text("utf-8")
-    bad.write_text(text + "extra,me,95.0,0,0,1,0,0\n", encoding="utf-8")
-    write_profile(photo_sets__world_train__metadata_csv=str(bad))
+    write_profile(photo_sets__world_train__metadata_csv=str(bad_metadata))
     outcome = outcome_before(project, MODEL)
     outcome.add(finished(project, project.run("model", *MODEL)))
     lines = by_asset(outcome)

@@ -90,12 +90,9 @@ def test_too_few_downloads_stop_what_follows(project: Project, write_profile: Ca
 
 
 def test_a_bad_metadata_row_is_kept_and_blocks(
-    project: Project, write_profile: Callable[..., Path], small_world: tuple[Path, int], tmp_path: Path
+    project: Project, write_profile: Callable[..., Path], bad_metadata: Path
 ) -> None:
-    bad = tmp_path / "bad.csv"
-    text = (small_world[0] / "world_train_metadata.csv").read_text("utf-8")
-    bad.write_text(text + "extra,me,95.0,0,0,1,0,0\n", encoding="utf-8")
-    project.profile_file = write_profile(photo_sets__world_train__metadata_csv=str(bad))
+    project.profile_file = write_profile(photo_sets__world_train__metadata_csv=str(bad_metadata))
     result = project.run("model", "photo_metadata", "cells_coarse")
     assert not result.success
     assert ("cells_coarse", None) not in materialized(result)
@@ -103,7 +100,7 @@ def test_a_bad_metadata_row_is_kept_and_blocks(
     assert (reject["row"], reject["photo_id"]) == (62, "extra")
     assert "LAT is '95.0', expected a number from -90 to 90" in reject["reason"]
     (check,) = result.get_asset_check_evaluations()
-    assert f"{bad}, row 62: {reject['reason']}" in str(check.description)
+    assert f"{bad_metadata}, row 62: {reject['reason']}" in str(check.description)
     with pytest.raises(InputError, match="1 rows cannot be used"):
         raise_if_user_can_mend(result.all_events)
 

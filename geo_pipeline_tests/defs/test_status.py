@@ -82,16 +82,13 @@ def test_a_failed_step_is_told_with_its_message(project: Project, write_profile:
 
 
 def test_a_run_that_does_not_come_to_a_check_leaves_its_last_result(
-    project: Project, write_profile: WriteProfile, small_world: tuple[Path, int], tmp_path: Path
+    project: Project, write_profile: WriteProfile, bad_metadata: Path
 ) -> None:
-    bad = tmp_path / "bad.csv"
-    text = (small_world[0] / "world_train_metadata.csv").read_text("utf-8")
-    bad.write_text(text + "extra,me,95.0,0,0,1,0,0\n", encoding="utf-8")
-    write_profile(photo_sets__world_train__metadata_csv=str(bad))
+    write_profile(photo_sets__world_train__metadata_csv=str(bad_metadata))
     assert not project.run("model", "photo_metadata").success
     checked = place(status_of(project), "photo_metadata").reasons
     assert checked[0].startswith("check metadata_is_clean failed in run ")
-    bad.unlink()
+    bad_metadata.unlink()
     assert not project.run("model", "photo_metadata").success
     reasons = place(status_of(project), "photo_metadata").reasons
     assert reasons[0].startswith("failed in run ")
