@@ -115,7 +115,7 @@ def write_url_lists(experiment: Experiment) -> None:
         photo_set = experiment.profile.photo_set(name)
         listed = photo_set.listed()
         write_table(experiment.layout.table("url_list_rejects", name), listed.rejects)
-        for key, photos in photo_set.split(photo_set.with_hashes(listed.photos)):
+        for key, photos in photo_set.by_bucket(listed):
             write_table(experiment.layout.table("url_lists", key), photos)
 
 

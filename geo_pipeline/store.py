@@ -85,8 +85,21 @@ def write_csv(path: Path, table: pa.Table) -> None:
 
 def read_table(path: Path) -> pa.Table:
     """Read a Parquet table. Raises InputError naming the file if it is absent or not Parquet."""
-    try:
+    with _table_errors(path):
         return pq.read_table(path, partitioning=None)
+
+
+def num_rows(path: Path) -> int:
+    """The number of rows of a Parquet table, without reading it. Raises as `read_table` does."""
+    with _table_errors(path):
+        return int(pq.read_metadata(path).num_rows)
+
+
+@contextmanager
+def _table_errors(path: Path) -> Iterator[None]:
+    """Errors of reading a table, told as what they are."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise InputError(f"{path}: the table is not there; materialize the asset that makes it first") from error
     except pa.ArrowInvalid as error:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from queue import SimpleQueue
 
+import uvloop
+
 from geo_pipeline.crawl.clock import utc_now
 from geo_pipeline.crawl.engine import Engine
 from geo_pipeline.crawl.folder import import_folder
@@ -87,7 +89,8 @@ class _BackgroundCrawl(threading.Thread):
         """The thread's body."""
         error: BaseException | None = None
         try:
-            asyncio.run(self._crawl())
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._crawl())
         except BaseException as raised:  # noqa: BLE001 it is raised again in the caller's thread
             error = raised
         self._has_loop.set()

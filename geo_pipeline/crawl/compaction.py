@@ -1,12 +1,14 @@
 """The shards of a bucket and the manifest that indexes them, kept in step.
 
-Here lives the rewriting of shards that hold more than the manifest knows of (a photo was dropped or replaced). The one
-idea: a shard that a manifest names is never changed. New shards are written under new names, then the manifest is
-replaced, then what it no longer names is deleted; a crash in between leaves files that the next start deletes.
+Here live the names of a bucket's shards, and the rewriting of shards that hold more than the manifest knows of (a photo
+was dropped or replaced). The one idea: a shard that a manifest names is never changed. New shards are written under new
+names, then the manifest is replaced, then what it no longer names is deleted; a crash in between leaves files that the
+next start deletes.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,24 +16,42 @@ import pyarrow.compute as pc
 
 from geo_pipeline.shards.format import ShardWriter, unpack_record
 
-_PATTERN = "shard-*.msg"
+_PREFIX = "shard-"
 
 
-def shard_name(number: int) -> str:
+def shard_name(number: int, prefix: str = _PREFIX) -> str:
     """The file name of a bucket's shard."""
-    return f"shard-{number:05d}.msg"
+    return f"{prefix}{number:05d}.msg"
 
 
-def next_shard_number(folder: Path) -> int:
-    """A number higher than that of any shard in the folder."""
-    return max((int(path.stem.removeprefix("shard-")) for path in folder.glob(_PATTERN)), default=-1) + 1
+@dataclass(frozen=True)
+class ShardFiles:
+    """The shards of one bucket: files of `folder` whose names begin with `prefix`, which no other bucket's do."""
 
+    folder: Path
+    prefix: str = _PREFIX
 
-def delete_unnamed_shards(folder: Path, named: set[str]) -> None:
-    """Delete the shards that neither the manifest nor the ledger names."""
-    for path in folder.glob(_PATTERN):
-        if path.name not in named:
-            path.unlink()
+    def name(self, number: int) -> str:
+        """The file name of a shard."""
+        return shard_name(number, self.prefix)
+
+    def next_number(self) -> int:
+        """A number higher than that of any shard there is."""
+        return max((int(path.stem.removeprefix(self.prefix)) for path in self.paths()), default=-1) + 1
+
+    def paths(self) -> list[Path]:
+        """All shards there are."""
+        return list(self.folder.glob(f"{self.prefix}*.msg"))
+
+    def sizes(self) -> dict[str, int]:
+        """Name -> bytes of all shards there are."""
+        return {path.name: path.stat().st_size for path in self.paths()}
+
+    def delete_unnamed(self, named: set[str]) -> None:
+        """Delete the shards that neither the manifest nor the ledger names."""
+        for path in self.paths():
+            if path.name not in named:
+                path.unlink()
 
 
 def named_shards(manifest: pa.Table) -> set[str]:
@@ -39,19 +59,19 @@ def named_shards(manifest: pa.Table) -> set[str]:
     return set(pc.unique(manifest["shard"].drop_null()).to_pylist())
 
 
-def compact(folder: Path, manifest: pa.Table, records_per_shard: int) -> pa.Table:
+def compact(files: ShardFiles, manifest: pa.Table, records_per_shard: int) -> pa.Table:
     """The manifest after its live records were copied out of every shard that also holds dead ones.
 
     The new shards are on the disk when it returns; the old ones are still there, for the manifest that names them.
     """
-    wasteful = _wasteful_shards(folder, manifest)
+    wasteful = _wasteful_shards(files.folder, manifest)
     if not wasteful:
         return manifest
     moving = pc.fill_null(pc.is_in(manifest["shard"], pa.array(sorted(wasteful), pa.string())), False)
     rows = [i for i, moves in enumerate(moving.to_pylist()) if moves]
     columns = {name: manifest[name].to_pylist() for name in ("shard", "offset", "length")}
     for first in range(0, len(rows), records_per_shard):
-        _copy_records(folder, rows[first : first + records_per_shard], columns)
+        _copy_records(files, rows[first : first + records_per_shard], columns)
     for name, values in columns.items():
         index = manifest.schema.get_field_index(name)
         manifest = manifest.set_column(index, manifest.schema.field(index), pa.array(values, manifest[name].type))
@@ -68,9 +88,9 @@ def _wasteful_shards(folder: Path, manifest: pa.Table) -> set[str]:
     }
 
 
-def _copy_records(folder: Path, rows: list[int], columns: dict[str, list[int | str]]) -> None:
+def _copy_records(files: ShardFiles, rows: list[int], columns: dict[str, list[int | str]]) -> None:
     """Copy the records of some rows into one new shard and write their new places into the columns."""
-    name = shard_name(next_shard_number(folder))
+    folder, name = files.folder, files.name(files.next_number())
     with ShardWriter(folder / name) as writer:
         for row in rows:
             source, offset, length = folder / str(columns["shard"][row]), columns["offset"][row], columns["length"][row]

@@ -14,7 +14,7 @@ from yarl import URL
 from geo_pipeline.crawl.fetching import Reply
 from geo_pipeline.crawl.settings import CrawlSettings
 from geo_pipeline.crawl.urls import InvalidUrlError, matches_any, parse_url
-from geo_pipeline.shards.manifest import Status
+from geo_pipeline.shards.manifest import ManifestRow, Status
 
 MAX_PAUSE_SECONDS = 30 * 86_400.0
 """A photo that keeps failing is asked for at least this often."""
@@ -40,7 +40,8 @@ class Visit(Generic[Owner]):
     """A photo on its way: whose it is, the URL to ask next and what was tried.
 
     `url` is the URL as listed, `start` the one asked first, `target` the one asked next. `attempts` counts the tries
-    of this crawl, this one included, and `earlier_attempts` those of crawls before; a hop is part of its try.
+    of this crawl, this one included, and `earlier_attempts` those of crawls before; a hop is part of its try. `known`
+    is the row of a stored photo that is only asked whether it has changed.
     """
 
     owner: Owner
@@ -51,6 +52,7 @@ class Visit(Generic[Owner]):
     earlier_attempts: int = 0
     attempts: int = 1
     trail: tuple[URL, ...] = field(default=())
+    known: ManifestRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ def decide(visit: Visit[Owner], reply: Reply, settings: CrawlSettings, jitter: f
     """What follows from `reply`; `jitter` is a random number in [0, 1)."""
     if reply.location is not None:
         return _follow(visit, reply.location, settings)
+    if reply.status is Status.NOT_FOUND and visit.known:
+        return Outcome(Status.GONE, f"{reply.error}; it was there before")
     if reply.status not in _PASSING:
         return Outcome(reply.status, reply.error)
     asked = reply.retry_after

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
+from geo_pipeline.crawl.budget import ByteBudget
 from geo_pipeline.crawl.decisions import Again, Outcome, Visit, decide
-from geo_pipeline.crawl.fetching import Fetcher, Reply
+from geo_pipeline.crawl.fetching import Fetcher, Reply, Validators
 from geo_pipeline.crawl.frontier import Frontier
 from geo_pipeline.crawl.photo import RefusedPictureError, store_picture
 from geo_pipeline.crawl.progress import BucketResult, CrawlProgress
-from geo_pipeline.crawl.rows import outcome_row
+from geo_pipeline.crawl.rows import outcome_row, unchanged_row
 from geo_pipeline.crawl.settings import CrawlSettings
 from geo_pipeline.crawl.storage import Bucket, BucketStore
 from geo_pipeline.crawl.urls import InvalidUrlError, origin_of, parse_url, with_size_suffix
@@ -57,6 +60,7 @@ class Engine:
         now: Callable[[], datetime],
     ) -> None:
         self._buckets, self._settings, self._on_progress, self._now = buckets, settings, on_progress, now
+        self._num_listed = sum(bucket.num_photos for bucket in buckets)
         self._in_work: set[_Work] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._outcomes: Counter[Status] = Counter()
@@ -74,8 +78,9 @@ class Engine:
             per_host=self._settings.per_host,
             capacity=WAITING_PHOTOS,
             horizon=self._settings.max_retry_wait_seconds,
-            clock=self._loop.time,
+            clock=time.monotonic,
         )
+        self._budget = ByteBudget(self._settings.max_bytes_in_flight)
         self._threads = ThreadPoolExecutor(self._settings.decode_threads, thread_name_prefix="decode")
         try:
             async with Fetcher(self._settings, self._now) as self._fetcher:
@@ -129,7 +134,7 @@ class Engine:
             try:
                 store = await asyncio.to_thread(BucketStore, bucket, self._settings, self._now())
             except Exception as error:  # noqa: BLE001 it is this bucket's result and stops no other bucket
-                self._num_done += bucket.photos.num_rows
+                self._num_done += bucket.num_photos
                 self._finished.put_nowait(BucketResult(bucket.key, None, 0, 0, changed=False, error=error))
                 continue
             await self._feed_bucket(_Work(store, store.plan.due.num_rows))
@@ -148,14 +153,16 @@ class Engine:
     def _visits(self, work: _Work) -> Iterator[Visit[_Work]]:
         """A visit for each due photo; one with an unusable URL has its outcome at once."""
         for batch in work.store.plan.due.to_batches(max_chunksize=_ROWS_AT_A_TIME):
-            for row in batch.to_pylist():
+            rows = batch.to_pylist()
+            stored = work.store.stored_rows([row["stored"] for row in rows])
+            for row, known in zip(rows, stored, strict=True):
                 photo_id, url, attempts = row["photo_id"], row["url"], row["attempts"]
                 try:
                     start = with_size_suffix(parse_url(url), self._settings.size_suffix)
                 except InvalidUrlError as error:
                     self._record(work, ManifestRow(photo_id, url, Status.INVALID_URL, error=str(error)[:300]))
                 else:
-                    yield Visit(work, photo_id, url, start, start, earlier_attempts=attempts)
+                    yield Visit(work, photo_id, url, start, start, earlier_attempts=attempts, known=known)
 
     async def _visit_one_by_one(self) -> None:
         """A worker: take a photo, see to it, take the next."""
@@ -173,7 +180,12 @@ class Engine:
 
     async def _ask(self, visit: Visit[_Work], origin: str) -> None:
         """Make one request and act on what it brought."""
-        reply = await self._fetcher.request(visit.target)
+        with self._budget.lease() as lease:
+            reply = await self._fetcher.request(visit.target, lease, _validators(visit))
+            await self._act(visit, origin, reply)
+
+    async def _act(self, visit: Visit[_Work], origin: str, reply: Reply) -> None:
+        """Take the step that follows from a reply."""
         self._count(visit.owner, reply)
         step = decide(visit, reply, self._settings, random.random())  # noqa: S311 it spreads retries, no secret
         if step.hold_seconds:
@@ -187,13 +199,21 @@ class Engine:
             self._record(visit.owner, outcome_row(visit, reply, step, self._now()))
 
     async def _store_photo(self, visit: Visit[_Work], reply: Reply, outcome: Outcome) -> None:
-        """Decode a body in a thread and record the picture, or why it is none."""
+        """Decode a body in a thread and record the picture, or why it is none; one that is stored already stays."""
+        if visit.known and (reply.is_unchanged or await self._is_known(visit.known, reply.body)):
+            self._record(visit.owner, unchanged_row(visit, visit.known, reply, self._now()))
+            return
         try:
             picture = await self._loop.run_in_executor(self._threads, store_picture, reply.body, self._settings)
         except RefusedPictureError as refusal:
             self._record(visit.owner, outcome_row(visit, reply, refusal, self._now()))
         else:
             self._record(visit.owner, outcome_row(visit, reply, outcome, self._now(), picture), picture.jpeg)
+
+    async def _is_known(self, known: ManifestRow, body: bytes) -> bool:
+        """Whether a body is the one that the stored picture was made from."""
+        digest = await self._loop.run_in_executor(self._threads, hashlib.sha256, body)
+        return digest.hexdigest() == known.source_sha256
 
     def _count(self, work: _Work, reply: Reply) -> None:
         work.requests += 1
@@ -255,7 +275,7 @@ class Engine:
         self._on_progress(
             CrawlProgress(
                 seconds=self._loop.time() - self._started,
-                photos_total=sum(bucket.photos.num_rows for bucket in self._buckets),
+                photos_total=self._num_listed,
                 photos_done=self._num_done,
                 buckets_total=len(self._buckets),
                 buckets_done=self._num_finished,
@@ -264,3 +284,11 @@ class Engine:
                 outcomes=dict(self._outcomes),
             )
         )
+
+
+def _validators(visit: Visit[_Work]) -> Validators | None:
+    """What is known of the version at the URL that is asked next, if that is where a stored photo came from."""
+    known = visit.known
+    if known is None or str(visit.target) != known.final_url:
+        return None
+    return Validators(known.etag, known.last_modified)

@@ -19,6 +19,7 @@ from aiohttp.http_exceptions import ContentLengthError, TransferEncodingError
 from yarl import URL
 
 from geo_pipeline.crawl.address_guard import BlockedAddressError, GuardedResolver, check_literal_host
+from geo_pipeline.crawl.budget import Lease
 from geo_pipeline.crawl.headers import opt_out, retry_after_seconds
 from geo_pipeline.crawl.settings import CrawlSettings
 from geo_pipeline.shards.manifest import Status
@@ -28,6 +29,7 @@ SLOW_AFTER_SECONDS = 5.0
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _WITHOUT_CONTENT = frozenset({204, 205})
+_NOT_MODIFIED = 304
 _DNS_SECONDS = 300
 _HEADERS = {"Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
 
@@ -36,8 +38,8 @@ _HEADERS = {"Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
 class Reply:
     """What one request brought.
 
-    `status` is `ok` when a whole body arrived. A redirect has its target in `location`; its `redirect_error` stands
-    if the target is not followed. `retry_after` is in seconds.
+    `status` is `ok` when a whole body arrived, or when the server says that nothing has changed (304). A redirect has
+    its target in `location`; its `redirect_error` stands if the target is not followed. `retry_after` is in seconds.
     """
 
     url: URL
@@ -50,6 +52,25 @@ class Reply:
     etag: str | None = None
     last_modified: str | None = None
     error: str | None = None
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the server says that what is stored is what it would send (RFC 9110, section 15.4.5)."""
+        return self.status is Status.OK and self.http_status == _NOT_MODIFIED
+
+
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What a server said of the stored version of a photo (RFC 9110, section 8.8)."""
+
+    etag: str | None
+    last_modified: str | None
+
+    def as_headers(self) -> dict[str, str]:
+        """The headers that ask for the photo only if it has changed; none if nothing is known."""
+        if self.etag:
+            return {"If-None-Match": self.etag}
+        return {"If-Modified-Since": self.last_modified} if self.last_modified else {}
 
 
 class Fetcher:
@@ -75,24 +96,30 @@ class Fetcher:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def request(self, url: URL) -> Reply:
-        """Ask for a URL once. Whatever goes wrong is in the reply; only cancellation is raised."""
+    async def request(self, url: URL, lease: Lease, known: Validators | None = None) -> Reply:
+        """Ask for a URL once; the body is counted in `lease`. `known` asks for a body only if it has changed.
+
+        Whatever goes wrong is in the reply; only cancellation is raised.
+        """
         self.requests += 1
+        asked = known.as_headers() if known else {}
         try:
             check_literal_host(url, self._settings.allow_origins)
-            async with asyncio.timeout(self._settings.timeout_seconds):
-                async with self._session.get(url, allow_redirects=False) as response:
-                    return await self._read(url, response)
+            async with asyncio.timeout(self._settings.timeout_seconds) as deadline:
+                async with self._session.get(url, allow_redirects=False, headers=asked) as response:
+                    return await self._read(url, response, _Turns(lease, deadline), is_conditional=bool(asked))
         except (aiohttp.ClientError, BlockedAddressError, OSError, ValueError) as error:
             return Reply(url, _failure(error), error=f"{type(error).__name__}: {error}"[:300])
 
-    async def _read(self, url: URL, response: aiohttp.ClientResponse) -> Reply:
+    async def _read(self, url: URL, response: aiohttp.ClientResponse, turns: _Turns, *, is_conditional: bool) -> Reply:
         """Judge the headers, then read the body if it is worth reading."""
         headers = response.headers
         status, error = self._judge_head(response)
         body, received = b"", 0
-        if status is Status.OK:
-            status, error, body, received = await self._read_body(response)
+        if is_conditional and response.status == _NOT_MODIFIED:
+            status, error = Status.OK, None
+        elif status is Status.OK:
+            status, error, body, received = await self._read_body(response, turns)
         return Reply(
             url,
             status,
@@ -120,7 +147,9 @@ class Fetcher:
             return Status.TOO_LARGE, f"{announced} bytes announced"
         return Status.OK, None
 
-    async def _read_body(self, response: aiohttp.ClientResponse) -> tuple[Status, str | None, bytes, int]:
+    async def _read_body(
+        self, response: aiohttp.ClientResponse, turns: _Turns
+    ) -> tuple[Status, str | None, bytes, int]:
         """(status, error, body, bytes received): the body comes back only if it is whole."""
         chunks: list[bytes] = []
         received, started = 0, time.monotonic()
@@ -132,6 +161,7 @@ class Fetcher:
                     compressed = "Content-Encoding" in response.headers
                     return (Status.BOMB if compressed else Status.TOO_LARGE), f"over {received} bytes", b"", received
                 seconds = time.monotonic() - started
+                started += await turns.wait(len(chunk))
                 if seconds > SLOW_AFTER_SECONDS and received < seconds * self._settings.min_bytes_per_second:
                     return Status.TOO_SLOW, f"{received} bytes in {seconds:.0f} seconds", b"", received
         except aiohttp.ClientPayloadError as error:
@@ -139,6 +169,26 @@ class Fetcher:
         if not received:
             return Status.EMPTY, None, b"", 0
         return Status.OK, None, b"".join(chunks), received
+
+
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    """A body's place in the byte budget; time spent waiting there is not the server's."""
+
+    lease: Lease
+    deadline: asyncio.Timeout
+
+    async def wait(self, num_bytes: int) -> float:
+        """Count bytes that have arrived and return when more may be read; seconds waited."""
+        if not self.lease.add(num_bytes):
+            return 0.0
+        loop = asyncio.get_running_loop()
+        began, when = loop.time(), self.deadline.when()
+        self.deadline.reschedule(None)
+        await self.lease.turn()
+        waited = loop.time() - began
+        self.deadline.reschedule(when + waited if when is not None else None)
+        return waited
 
 
 def _status_of_code(code: int) -> Status:

@@ -14,8 +14,11 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from geo_pipeline.crawl.clock import utc_now
 from geo_pipeline.crawl.photo import RefusedPictureError, store_picture
+from geo_pipeline.crawl.planning import removed_photos
 from geo_pipeline.crawl.progress import BucketResult
 from geo_pipeline.crawl.settings import CrawlSettings
 from geo_pipeline.crawl.storage import Bucket, BucketStore
@@ -29,13 +32,14 @@ def import_folder(
 
     A missing file is `not_found`, a path that leads out of the folder `invalid_url`; neither is read. Files that are
     unchanged since the last import are left as they are stored, unless settings that decide how pictures are stored
-    have changed; the size suffix is for URLs only. Raises OSError and InputError as a store does.
+    have changed; size suffix and refreshing are for URLs only. Raises OSError and InputError as a store does.
     """
-    settings = settings.model_copy(update={"size_suffix": ""})
+    settings = settings.for_folder()
     store = BucketStore(bucket, settings, now())
     with contextlib.closing(store), ThreadPoolExecutor(settings.decode_threads) as threads:
         importer = _Importer(folder.resolve(), settings, now, store.settled_sources())
-        listed = zip(bucket.photos["photo_id"].to_pylist(), bucket.photos["url"].to_pylist(), strict=True)
+        kept = store.photos.filter(pc.invert(removed_photos(store.photos)))
+        listed = zip(kept["photo_id"].to_pylist(), kept["url"].to_pylist(), strict=True)
         for imported in threads.map(importer.import_photo, listed):
             if imported is not None:
                 store.record(*imported)

@@ -157,7 +157,14 @@ class Frontier(Generic[Item]):
         if self._timer:
             self._timer.cancel()
         seconds = max(0.0, self._later[0][0] - self._clock())
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._wake)
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._ring)
+
+    def _ring(self) -> None:
+        """Wake a taker, or set the timer again: a loop whose clock is coarse may call some microseconds too early."""
+        if self._later and self._later[0][0] > self._clock():
+            self._set_timer()
+        else:
+            self._wake()
 
     async def _wait(self) -> None:
         """Wait for a turn."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -40,6 +41,18 @@ def outcome_row(
         width=picture.width if picture else None,
         height=picture.height if picture else None,
         error=str(outcome) if isinstance(outcome, RefusedPictureError) else outcome.error,
+    )
+
+
+def unchanged_row(visit: Visit[Owner], known: ManifestRow, reply: Reply, now: datetime) -> ManifestRow:
+    """The row of a stored photo that has not changed: the same picture in the same place, seen again."""
+    return replace(
+        known,
+        attempts=visit.attempts,
+        fetched_at=now,
+        etag=reply.etag or known.etag,
+        last_modified=reply.last_modified or known.last_modified,
+        error=None,
     )
 
 

@@ -6,6 +6,7 @@ Only plain values and their limits live here: importing this module costs nothin
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
@@ -48,9 +49,15 @@ class CrawlSettings(BaseModel):
     failure_pause_seconds: float = Field(
         3600.0, ge=0, description="Pause before a later crawl asks for a failed photo again; doubled for each failure."
     )
+    refresh_after_days: float | None = Field(
+        None, gt=0, description="Ask whether a stored photo has changed once it is so old; absent: never."
+    )
     min_bytes_per_second: int = Field(512, ge=0, description="A body slower than this is given up after 5 seconds.")
     max_redirects: int = Field(5, ge=0, description="Redirects followed for one photo.")
     max_bytes: int = Field(20_000_000, ge=1, description="Largest body accepted, in bytes.")
+    max_bytes_in_flight: int = Field(
+        96_000_000, ge=1, description="Bytes of bodies held at once over all requests; beyond it bodies wait in turn."
+    )
     max_pixels: int = Field(
         60_000_000, ge=1, le=89_000_000, description="Largest picture decoded, in pixels (at most Pillow's own limit)."
     )
@@ -82,6 +89,15 @@ class CrawlSettings(BaseModel):
             if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:/\[\]]+):\d{1,5}", origin):
                 raise ValueError(f"found {origin!r}, expected host:port such as 127.0.0.1:8731 or [::1]:8731")
         return tuple(origin.lower() for origin in origins)
+
+    def for_folder(self) -> CrawlSettings:
+        """The settings of an import of pictures from disk, without what is about URLs only."""
+        return self.model_copy(update={"size_suffix": "", "refresh_after_days": None})
+
+    @property
+    def refresh_after(self) -> timedelta | None:
+        """How old a stored photo must be to be asked for changes; None if it never is."""
+        return None if self.refresh_after_days is None else timedelta(days=self.refresh_after_days)
 
     @property
     def agent_header(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,15 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geo_pipeline import store
-from geo_pipeline.crawl.compaction import (
-    compact,
-    delete_unnamed_shards,
-    named_shards,
-    next_shard_number,
-    shard_name,
-)
+from geo_pipeline.crawl.compaction import ShardFiles, compact, named_shards
 from geo_pipeline.crawl.ledger import Ledger
-from geo_pipeline.crawl.planning import Plan, merge, plan
+from geo_pipeline.crawl.planning import KEPT, Plan, merge, plan
 from geo_pipeline.crawl.remembered import doubted_statuses, remembered_settings, settings_of
 from geo_pipeline.crawl.settings import CrawlSettings
 from geo_pipeline.errors import InputError
@@ -39,11 +33,25 @@ LEDGER = "ledger.jsonl"
 
 @dataclass(frozen=True)
 class Bucket:
-    """A share of a photo set: `photos` has `photo_id, url`; its shards and manifest are in `directory`."""
+    """A share of a photo set; its manifest and, while a crawl runs, its ledger are in `directory`.
+
+    `photos` is a table, or the Parquet file of one, which is read when its turn comes: `photo_id, url` and, where some
+    photos must not be kept, `removed` (bool). `files` are the shards; by default in `directory` as well.
+    """
 
     key: str
-    photos: pa.Table
+    photos: pa.Table | Path
     directory: Path
+    files: ShardFiles | None = None
+
+    @property
+    def num_photos(self) -> int:
+        """How many photos are listed. Raises InputError if the file of the list cannot be read."""
+        return store.num_rows(self.photos) if isinstance(self.photos, Path) else int(self.photos.num_rows)
+
+    def load(self) -> pa.Table:
+        """The list. Raises InputError if its file cannot be read."""
+        return store.read_table(self.photos) if isinstance(self.photos, Path) else self.photos
 
 
 class BucketStore:
@@ -55,6 +63,8 @@ class BucketStore:
 
     def __init__(self, bucket: Bucket, settings: CrawlSettings, now: datetime) -> None:
         self.bucket = bucket
+        self.photos = bucket.load()
+        self._files = bucket.files or ShardFiles(bucket.directory)
         self._settings = settings
         self._remembered = remembered_settings(settings)
         self._lock = threading.Lock()
@@ -116,8 +126,18 @@ class BucketStore:
     @property
     def deferrals(self) -> list[tuple[str, datetime]]:
         """(final URL, moment) of the photos that stay deferred: their origins asked not to be asked before."""
-        rows = self._manifest.filter(pc.equal(self._manifest["status"], Status.DEFERRED.value)).to_pylist()
+        is_deferred = pc.equal(self._manifest["status"], Status.DEFERRED.value)
+        is_kept = pc.fill_null(pc.equal(self._manifest["error"], f"{KEPT} {Status.DEFERRED}"), False)
+        rows = self._manifest.filter(pc.or_(is_deferred, is_kept)).to_pylist()
         return [(row["final_url"] or row["url"], row["next_attempt_at"]) for row in rows if row["next_attempt_at"]]
+
+    def stored_rows(self, indices: Sequence[int | None]) -> list[ManifestRow | None]:
+        """The manifest's rows at some indices of `plan.due["stored"]`; None for None."""
+        found = self._manifest.take(pa.array(indices, pa.int32())).to_pylist()
+        return [
+            ManifestRow(**{**row, "status": Status(row["status"])}) if index is not None else None
+            for index, row in zip(indices, found, strict=True)
+        ]
 
     def settled_sources(self) -> dict[tuple[str, str], tuple[Status, str | None]]:
         """(status, hash of the body) by (photo id, URL) for the manifest's rows that need no new attempt."""
@@ -131,23 +151,27 @@ class BucketStore:
 
     def _recover(self, now: datetime) -> Plan:
         """Return to the last state that can be trusted and plan from there."""
-        folder = self.bucket.directory
-        manifest, base = read_manifest(folder / MANIFEST)
-        sizes = {path.name: path.stat().st_size for path in folder.glob("shard-*.msg")}
+        path = self.bucket.directory / MANIFEST
+        manifest, base = read_manifest(path)
+        named, sizes = named_shards(manifest), self._files.sizes()
         self._ledger.recover(
-            base, self._remembered, lambda row, is_durable: _is_whole(folder, sizes, row, is_durable=is_durable)
+            base, self._remembered, lambda row, durable: _is_whole(self._files.folder, sizes, row, is_durable=durable)
         )
         self._forget_doubted_rows(base)
         rows = list(self._ledger.rows())
-        self._continue_shard(rows)
+        self._continue_shard([row for row in rows if row.shard and row.shard not in named])
         recorded = {row.photo_id: row for row in rows}
-        delete_unnamed_shards(folder, named_shards(manifest) | {r.shard for r in recorded.values() if r.shard})
+        self._files.delete_unnamed(named | {row.shard for row in recorded.values() if row.shard})
         self._num_synced = self._ledger.num_rows
         self._manifest = _readable_rows(manifest, sizes)
-        doubted = doubted_statuses(settings_of(manifest), self._remembered)
-        made = plan(self.bucket.photos, self._manifest, manifest_table(recorded.values()), now, doubted=doubted)
-        is_complete = (folder / MANIFEST).exists() and self._manifest.num_rows == manifest.num_rows
+        made = self._plan(settings_of(manifest), manifest_table(recorded.values()), now)
+        is_complete = path.exists() and self._manifest.num_rows == manifest.num_rows
         return replace(made, is_settled=made.is_settled and is_complete)
+
+    def _plan(self, settings_then: Mapping[str, str], recorded: pa.Table, now: datetime) -> Plan:
+        doubted = doubted_statuses(settings_then, self._remembered)
+        refresh_after = self._settings.refresh_after
+        return plan(self.photos, self._manifest, recorded, now, doubted=doubted, refresh_after=refresh_after)
 
     def _forget_doubted_rows(self, base: str) -> None:
         """Begin the ledger again, with the rows that still hold, if the settings changed since the interruption."""
@@ -159,15 +183,17 @@ class BucketStore:
         for row in holding:
             self._ledger.append(row)
 
-    def _continue_shard(self, recorded: list[ManifestRow]) -> None:
-        """Reopen the shard that an interrupted crawl was writing, cut back to its last recorded byte."""
-        placed = [row for row in recorded if row.shard]
-        if not placed:
+    def _continue_shard(self, written: list[ManifestRow]) -> None:
+        """Reopen the shard that an interrupted crawl was writing, cut back to its last recorded byte.
+
+        `written` are the rows whose records it wrote: a shard that the manifest names is never opened again.
+        """
+        if not written:
             return
-        last = max(row.shard or "" for row in placed)
-        rows = [row for row in placed if row.shard == last]
+        last = max(row.shard or "" for row in written)
+        rows = [row for row in written if row.shard == last]
         end = max((row.offset or 0) + (row.length or 0) for row in rows)
-        self._writer = ShardWriter(self.bucket.directory / last, end)
+        self._writer = ShardWriter(self._files.folder / last, end)
         self._num_in_shard = len(rows)
 
     def _shard(self) -> ShardWriter:
@@ -177,23 +203,21 @@ class BucketStore:
                 if self._writer:
                     self._writer.sync()
                     self._writer.close()
-                number = next_shard_number(self.bucket.directory)
-                self._writer = ShardWriter(self.bucket.directory / shard_name(number))
+                self._writer = ShardWriter(self._files.folder / self._files.name(self._files.next_number()))
                 self._num_in_shard = 0
         return self._writer
 
     def _replace_manifest(self) -> pa.Table:
         """Shards first, then the manifest, then the deletion of what it no longer names."""
-        folder = self.bucket.directory
         if self._writer:
             self._writer.sync()
         recorded = manifest_table({row.photo_id: row for row in self._ledger.rows()}.values())
-        manifest = merge(self.bucket.photos, self._manifest, recorded)
-        manifest = compact(folder, manifest, self._settings.records_per_shard)
+        manifest = merge(self.photos, self._manifest, recorded)
+        manifest = compact(self._files, manifest, self._settings.records_per_shard)
         manifest = manifest.replace_schema_metadata(self._remembered)
-        store.sync_folder(folder)
-        store.write_table(folder / MANIFEST, manifest)
-        delete_unnamed_shards(folder, named_shards(manifest))
+        store.sync_folder(self._files.folder)
+        store.write_table(self.bucket.directory / MANIFEST, manifest)
+        self._files.delete_unnamed(named_shards(manifest))
         return manifest
 
     def _close_writer(self) -> None:

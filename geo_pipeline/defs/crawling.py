@@ -27,7 +27,7 @@ from geo_pipeline.defs.staleness import file_sizes
 from geo_pipeline.errors import explain
 from geo_pipeline.photos.settings import PhotoSetSettings
 from geo_pipeline.profile import MANIFEST_FILE
-from geo_pipeline.store import read_table, table_hash
+from geo_pipeline.store import table_hash
 
 if TYPE_CHECKING:
     from geo_pipeline.crawl.bucket import Bucket, BucketResult, CrawlProgress
@@ -87,9 +87,7 @@ def _crawl(context: dg.AssetExecutionContext, experiment: Experiment) -> Iterato
 
     sets = experiment.profile.photo_sets
     layout = experiment.layout
-    buckets = [
-        Bucket(key, read_table(layout.table("url_lists", key)), layout.bucket(key)) for key in wanted_buckets(context)
-    ]
+    buckets = [Bucket(key, layout.table("url_lists", key), layout.bucket(key)) for key in wanted_buckets(context)]
     for bucket in buckets:
         folder = _set_of(bucket, sets).image_dir
         if folder is not None:
@@ -109,7 +107,7 @@ class _Reporter:
     def __init__(self, context: dg.AssetExecutionContext, buckets: Sequence[Bucket]) -> None:
         self.context = context
         self.bar = tqdm(
-            total=sum(bucket.photos.num_rows for bucket in buckets),
+            total=sum(bucket.num_photos for bucket in buckets),
             desc="crawl",
             unit="photo",
             disable=not sys.stderr.isatty(),

@@ -184,7 +184,7 @@ def _observe_list(profile: Profile, name: str, memory: InputMemory) -> Iterator[
 def _bucket_contents(profile: Profile, name: str) -> dict[str, list[str | int]]:
     """[version, number of photos] of each bucket of a set."""
     photo_set = profile.photo_set(name)
-    buckets = photo_set.split(photo_set.with_hashes(photo_set.listed().photos))
+    buckets = photo_set.by_bucket(photo_set.listed())
     return {key: [list_version(table), table.num_rows] for key, table in buckets}
 
 

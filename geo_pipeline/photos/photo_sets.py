@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from geo_pipeline.photos.metadata import Metadata, read_metadata_csv
-from geo_pipeline.photos.removals import read_removals, removed_ids, without_removed
+from geo_pipeline.photos.removals import only_removed, read_removals, removed_ids, without_removed
 from geo_pipeline.photos.settings import PhotoSetSettings
 from geo_pipeline.photos.url_lists import (
     UrlList,
@@ -35,10 +35,10 @@ class PhotoSet:
     removal_list: Path | None
 
     def listed(self) -> UrlList:
-        """The photos (`photo_id, url`) and the bad rows of the list. Raises InputError for an unusable file."""
-        listed = self._list()
-        photos = without_removed(listed.photos, self._removed())
-        return UrlList(keep_photos(photos, self.settings.max_photos), listed.rejects)
+        """The photos, the removed ones and the bad rows of the list. Raises InputError for an unusable file."""
+        listed, ids = self._list(), self._removed()
+        photos = keep_photos(without_removed(listed.photos, ids), self.settings.max_photos)
+        return UrlList(photos, listed.rejects, only_removed(listed.photos, ids))
 
     def metadata(self) -> Metadata:
         """The metadata of the photos and the bad rows of its file. Raises InputError for an unusable file."""
@@ -46,15 +46,19 @@ class PhotoSet:
         photos = without_removed(read.photos, self._removed())
         return Metadata(keep_photos(photos, self.settings.max_photos), read.rejects)
 
-    def with_hashes(self, photos: pa.Table) -> pa.Table:
-        """The photos of a folder with `source_sha256`, so that a changed picture changes the list; else as they are."""
-        return with_content_hashes(photos, self.settings.image_dir) if self.settings.image_dir else photos
+    def by_bucket(self, listed: UrlList) -> Iterator[tuple[str, pa.Table]]:
+        """Each bucket's key and list: `photo_id, url, removed`, ordered by photo id.
 
-    def split(self, photos: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-        """Each bucket's key and photos."""
-        numbers = bucket_numbers(photos["photo_id"], self.settings.buckets)
+        Photos of a folder have `source_sha256` as well, so that a changed picture changes the list.
+        """
+        folder = self.settings.image_dir
+        photos = with_content_hashes(listed.photos, folder) if folder else listed.photos
+        parts = ((photos, False), (listed.removed, True))
+        marked = [table.append_column("removed", pa.repeat(removed, table.num_rows)) for table, removed in parts]
+        lists = pa.concat_tables(marked, promote_options="default").sort_by("photo_id")
+        numbers = bucket_numbers(lists["photo_id"], self.settings.buckets)
         for number in range(self.settings.buckets):
-            yield f"{self.name}-{number:03d}", photos.filter(pa.array(numbers == number))
+            yield f"{self.name}-{number:03d}", lists.filter(pa.array(numbers == number))
 
     def _list(self) -> UrlList:
         """Everything that the list or folder has."""

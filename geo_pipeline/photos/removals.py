@@ -82,7 +82,16 @@ def removed_ids(removals: Removals, *, photos: pa.Table, metadata: pa.Table | No
 
 def without_removed(table: pa.Table, ids: pa.Array) -> pa.Table:
     """The rows of a table with `photo_id` whose photos are not among `ids` (of `removed_ids`), in their order."""
-    return table.filter(pc.invert(pc.is_in(pc.utf8_trim_whitespace(table["photo_id"]), ids)))
+    return table.filter(pc.invert(_is_removed(table, ids)))
+
+
+def only_removed(table: pa.Table, ids: pa.Array) -> pa.Table:
+    """The other rows."""
+    return table.filter(_is_removed(table, ids))
+
+
+def _is_removed(table: pa.Table, ids: pa.Array) -> pa.ChunkedArray:
+    return pc.is_in(pc.utf8_trim_whitespace(table["photo_id"]), ids)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:

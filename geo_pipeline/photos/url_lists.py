@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +29,14 @@ PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 @dataclass(frozen=True)
 class UrlList:
-    """The photos of a list, `URL_LIST_SCHEMA` ordered by photo id, and its bad rows."""
+    """The photos of a list, `URL_LIST_SCHEMA` ordered by photo id, and its bad rows.
+
+    `removed` are listed photos that must not be kept: they are not among `photos`.
+    """
 
     photos: pa.Table
     rejects: pa.Table
+    removed: pa.Table = field(default_factory=URL_LIST_SCHEMA.empty_table)
 
 
 def id_hashes(photo_ids: Iterable[str]) -> np.ndarray:

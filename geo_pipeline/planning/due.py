@@ -53,7 +53,7 @@ def set_state(profile: Profile, layout: Layout, name: str, now: datetime) -> Set
     settings = profile.photo_sets[name]
     photos = profile.photo_set(name).listed().photos
     numbers = bucket_numbers(photos["photo_id"], settings.buckets)
-    crawl = profile.crawl.model_copy(update={"size_suffix": ""}) if settings.image_dir else profile.crawl
+    crawl = profile.crawl.for_folder() if settings.image_dir else profile.crawl
     buckets = [
         _bucket_state(photos.filter(pa.array(numbers == number)), layout.bucket(f"{name}-{number:03d}"), crawl, now)
         for number in range(settings.buckets)
@@ -81,7 +81,7 @@ def _bucket_state(photos: pa.Table, folder: Path, settings: CrawlSettings, now: 
     doubted = doubted_statuses(settings_of(manifest), present)
     manifest = _with_its_records(manifest, folder).replace_schema_metadata(None)
     recorded = manifest_table({row.photo_id: row for row in _recorded_rows(folder / LEDGER, present)}.values())
-    due = plan(photos, manifest, recorded, now, doubted=doubted).due
+    due = plan(photos, manifest, recorded, now, doubted=doubted, refresh_after=settings.refresh_after).due
     others = photos.filter(pc.invert(pc.is_in(photos["photo_id"], due["photo_id"].combine_chunks())))
     return due, merge(others, manifest, recorded).select(_KNOWN)
 

@@ -69,6 +69,7 @@ class PhotoServer:
         self.asked: list[Asked] = []
         self.in_flight = self.most_in_flight = 0
         self.delay_seconds = 0.0
+        self.understands_conditions = False
         self._thread = LoopThread()
         self._thread.run(self._start())
 
@@ -116,7 +117,10 @@ class PhotoServer:
                 return await self.answers[request.path](request)
             if request.path.startswith("/photos/"):
                 number = int(request.path.removeprefix("/photos/").removesuffix(".jpg"))
-                return web.Response(body=picture(number), headers={"ETag": f'"{number}"'})
+                etag = f'"{number}"'
+                if self.understands_conditions and request.headers.get("If-None-Match") == etag:
+                    return web.Response(status=304, headers={"ETag": etag})
+                return web.Response(body=picture(number), headers={"ETag": etag})
             return web.Response(status=404)
         finally:
             self.in_flight -= 1

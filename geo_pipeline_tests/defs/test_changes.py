@@ -305,8 +305,10 @@ def test_a_removed_photo_leaves_every_list_shard_and_table(changed: Changed) -> 
     removals.write_text(f"photo_id\n{photo}\n", encoding="utf-8")
     changed.write(removal_list=str(removals))
     changed.bring_up_to_date('not key:"geo_model"+')
-    for table in ("photo_manifest", "photo_metadata", "photo_classes", "training_photos"):
+    for table in ("photo_metadata", "photo_classes", "training_photos"):
         assert photo not in read_table(changed.layout.table(table))["photo_id"].to_pylist()
+    rows = read_table(changed.layout.table("photo_manifest")).to_pylist()
+    assert [row["status"] for row in rows if row["photo_id"] == photo] == ["removed"]
     bodies = b"".join(path.read_bytes() for path in changed.layout.shards.rglob("shard-*.msg"))
     assert photo.encode() not in bodies
 

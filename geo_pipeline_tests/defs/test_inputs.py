@@ -99,7 +99,7 @@ def test_all_buckets_and_files_are_observed_with_the_hash_of_what_they_hold(own:
     buckets = [Place(URL_FILES, key) for key in own.profile.bucket_keys()]
     assert set(seen) == {*buckets, Place(METADATA_FILES)}
     photo_set = own.profile.photo_set("world_train")
-    for key, photos in photo_set.split(photo_set.listed().photos):
+    for key, photos in photo_set.by_bucket(photo_set.listed()):
         assert seen[Place(URL_FILES, key)].version == table_hash(photos)[:32]
         assert seen[Place(URL_FILES, key)].photos == photos.num_rows > 0
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from geo_pipeline.defs.bucket_counts import require_bucket_counts, write_down_bucket_counts
 from geo_pipeline.defs.buckets import BucketEvents, wanted_buckets
@@ -100,7 +101,7 @@ def write_url_lists(context: dg.AssetExecutionContext, experiment: Experiment) -
         photo_set = profile.photo_set(name)
         listed = photo_set.listed()
         write_table(layout.table("url_list_rejects", name), listed.rejects)
-        for key, photos in photo_set.split(photo_set.with_hashes(listed.photos)):
+        for key, photos in photo_set.by_bucket(listed):
             if key in wanted:
                 path = layout.table("url_lists", key)
                 write_table(path, photos)
@@ -111,6 +112,7 @@ def _list_metadata(photos: pa.Table, listed: UrlList) -> Mapping[str, object]:
     return {
         "dagster/partition_row_count": photos.num_rows,
         "dagster/column_schema": column_schema(photos.schema),
+        "removed": pc.sum(photos["removed"]).as_py() or 0,
         "rejected_rows_of_the_set": listed.rejects.num_rows,
     }
 
