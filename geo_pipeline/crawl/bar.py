@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Mapping
-from contextlib import ExitStack
 from typing import NoReturn, Self
 
 from tqdm import tqdm
@@ -19,7 +18,7 @@ from geo_pipeline.shards.manifest import Status
 
 WINDOW_SECONDS = 60.0
 SLOWEST_SHOWN = 3
-_BAR = "crawl {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} photos{postfix}"
+_BAR = "crawl {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} photos in {elapsed}{postfix}"
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -57,7 +56,6 @@ class CrawlBar:
     def __init__(self, total: int, *, shown: bool) -> None:
         self._total, self._shown = total, shown
         self._pace = Pace()
-        self._lines = ExitStack()
 
     def __enter__(self) -> Self:
         self._bar = self._line(0, total=self._total, bar_format=_BAR)
@@ -66,7 +64,8 @@ class CrawlBar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lines.close()
+        for line in (self._bar, self._outcomes, self._hosts):  # in this order they stay as they are
+            line.close()
 
     def report(self, progress: CrawlProgress) -> None:
         """Show how far the crawl is; pass it to `crawl_buckets` as `on_progress`."""
@@ -79,7 +78,7 @@ class CrawlBar:
             line.refresh()
 
     def _line(self, position: int, total: int, bar_format: str) -> tqdm[NoReturn]:
-        line: tqdm[NoReturn] = tqdm(
+        return tqdm(
             total=total,
             bar_format=bar_format,
             position=position,
@@ -87,8 +86,6 @@ class CrawlBar:
             file=sys.stderr,
             dynamic_ncols=True,
         )
-        self._lines.callback(line.close)
-        return line
 
 
 def pace_text(progress: CrawlProgress, photos_per_second: float) -> str:
@@ -96,18 +93,21 @@ def pace_text(progress: CrawlProgress, photos_per_second: float) -> str:
     left = seconds_left(progress, photos_per_second)
     remaining = "?" if left is None else tqdm.format_interval(left)
     received = tqdm.format_sizeof(progress.bytes_received, "B", 1000)
-    return f"{photos_per_second:.3g}/s, {received}, {remaining} left"
+    rate = f"{photos_per_second:,.0f}" if photos_per_second >= 10 else f"{photos_per_second:.2g}"
+    return f"{rate}/s, {received}, {remaining} left"
 
 
 def outcomes_text(outcomes: Mapping[Status, int]) -> str:
     """Outcomes, the most frequent first, in one line."""
-    return "  " + ", ".join(f"{status} {count:,}" for status, count in sorted(outcomes.items(), key=lambda kv: -kv[1]))
+    by_count = sorted(outcomes.items(), key=lambda item: -item[1])
+    return "  outcomes: " + (", ".join(f"{status} {count:,}" for status, count in by_count) or "none")
 
 
 def slowest_text(origins: Mapping[str, OriginFigures]) -> str:
     """The slowest origins in one line."""
     slowest = slowest_origins(origins, SLOWEST_SHOWN)
-    return "  slowest: " + ", ".join(f"{short(origin)} {each.mean_seconds:.2g} s" for origin, each in slowest)
+    shown = ", ".join(f"{short(origin)} {each.mean_seconds:.2g} s" for origin, each in slowest)
+    return f"  slowest hosts: {shown or 'none'}"
 
 
 def short(origin: str) -> str:

@@ -49,10 +49,8 @@ def outcomes_by_host_text(manifest: pa.Table, hosts: int = HOSTS) -> str:
     table = outcomes_by_host(manifest, hosts)
     rows = [table.column_names, *([_cell(value) for value in row.values()] for row in table.to_pylist())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    )
+    aligned = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows)
+    return "\n".join("  ".join(row).rstrip() for row in aligned)
 
 
 def _hosts(urls: pa.ChunkedArray) -> pa.ChunkedArray:
