@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geo_pipeline.crawl.summary import NO_HOST, OTHER_HOSTS, outcomes_by_host, outcomes_by_host_text
@@ -23,6 +23,7 @@ URLS = st.builds(
 ROWS = st.lists(st.tuples(URLS, st.sampled_from(list(Status))), max_size=60)
 
 
+@settings(deadline=None)
 @given(rows=ROWS, hosts=st.integers(1, 6))
 def test_every_photo_is_counted_once_under_its_host_or_the_others(rows: list[tuple[str, Status]], hosts: int) -> None:
     manifest = pa.table({"url": [url for url, _ in rows], "status": [str(status) for _, status in rows]}, _SCHEMA)

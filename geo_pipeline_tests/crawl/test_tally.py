@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geo_pipeline.crawl import engine
@@ -37,6 +37,7 @@ def test_a_million_hosts_leave_some_hundreds_and_a_rest_and_the_busy_and_the_slo
     assert slowest_origins(origins, 1)[0][0] == "http://slow:80"
 
 
+@settings(deadline=None)
 @given(requests=REQUESTS)
 def test_the_figures_of_few_origins_are_exact_and_the_sums_always(requests: list[tuple[int, int, int]]) -> None:
     tally, count, num_bytes = Tally(), Counter[str](), Counter[str]()
@@ -69,12 +70,12 @@ def test_a_crawl_reports_origins_and_buckets_and_its_results_have_their_own(
     with closing(PhotoServer()) as other:
         server.delay_seconds, other.delay_seconds = 0.01, 0.05
         server.answer("/photos/3.jpg", 404)
-        settings = quick(server.origin, other.origin)
+        patient = quick(server.origin, other.origin)
         first = make_bucket({str(n): server.url(f"/photos/{n}.jpg") for n in range(30)}, key="set-000")
         mixed = {f"o{n}": other.url(f"/photos/{n}.jpg") for n in range(20)} | {"bad": "nowhere"}
         second = make_bucket(mixed, key="set-001")
         reports: list[CrawlProgress] = []
-        results = {each.key: each for each in crawl_buckets([first, second], settings, on_progress=reports.append)}
+        results = {each.key: each for each in crawl_buckets([first, second], patient, on_progress=reports.append)}
     here, there = f"http://{server.origin}", f"http://{other.origin}"
     assert results["set-000"].origins[here].outcomes == {Status.OK: 29, Status.NOT_FOUND: 1}
     assert results["set-001"].origins[there].requests == 20
