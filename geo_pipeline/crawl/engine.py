@@ -12,21 +12,24 @@ import contextlib
 import hashlib
 import random
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+
+import pyarrow as pa
+from yarl import URL
 
 from geo_pipeline.crawl.budget import ByteBudget
 from geo_pipeline.crawl.decisions import Again, Outcome, Visit, decide
 from geo_pipeline.crawl.fetching import Fetcher, Reply, Validators
 from geo_pipeline.crawl.frontier import Frontier
 from geo_pipeline.crawl.photo import RefusedPictureError, store_picture
-from geo_pipeline.crawl.progress import BucketResult, CrawlProgress
+from geo_pipeline.crawl.progress import BucketProgress, BucketResult, CrawlProgress
 from geo_pipeline.crawl.rows import outcome_row, unchanged_row
 from geo_pipeline.crawl.settings import CrawlSettings
 from geo_pipeline.crawl.storage import Bucket, BucketStore
+from geo_pipeline.crawl.tally import Tally
 from geo_pipeline.crawl.urls import InvalidUrlError, origin_of, parse_url, with_size_suffix
 from geo_pipeline.shards.manifest import ManifestRow, Status
 
@@ -39,13 +42,21 @@ _ROWS_AT_A_TIME = 1024
 
 @dataclass(eq=False)
 class _Work:
-    """A bucket in work; `num_left` counts its due photos without an outcome."""
+    """A bucket in work; `num_left` counts its due photos without an outcome, `opened` is the loop's time."""
 
     store: BucketStore
     num_left: int
-    requests: int = 0
-    bytes_received: int = 0
+    opened: float
+    tally: Tally = field(default_factory=Tally)
     has_failed: bool = False
+
+    def progress(self) -> BucketProgress:
+        """How far it is."""
+        total, count = self.store.plan.num_listed, self.tally.total
+        done = total - self.num_left
+        return BucketProgress(
+            self.store.bucket.key, total, done, count.requests, count.bytes_received, dict(count.outcomes)
+        )
 
 
 class Engine:
@@ -63,8 +74,8 @@ class Engine:
         self._num_listed = sum(bucket.num_photos for bucket in buckets)
         self._in_work: set[_Work] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outcomes: Counter[Status] = Counter()
-        self._num_done = self._num_finished = self._num_requests = self._num_bytes = 0
+        self._tally = Tally()
+        self._num_done = self._num_finished = 0
 
     async def results(self) -> AsyncGenerator[BucketResult, None]:
         """Each bucket as it is finished.
@@ -137,7 +148,7 @@ class Engine:
                 self._num_done += bucket.num_photos
                 self._finished.put_nowait(BucketResult(bucket.key, None, 0, 0, changed=False, error=error))
                 continue
-            await self._feed_bucket(_Work(store, store.plan.due.num_rows))
+            await self._feed_bucket(_Work(store, store.plan.due.num_rows, self._loop.time()))
 
     async def _feed_bucket(self, work: _Work) -> None:
         self._in_work.add(work)
@@ -181,12 +192,13 @@ class Engine:
     async def _ask(self, visit: Visit[_Work], origin: str) -> None:
         """Make one request and act on what it brought."""
         with self._budget.lease() as lease:
+            asked = self._loop.time()
             reply = await self._fetcher.request(visit.target, lease, _validators(visit))
+            self._count(visit.owner, origin, reply, self._loop.time() - asked)
             await self._act(visit, origin, reply)
 
     async def _act(self, visit: Visit[_Work], origin: str, reply: Reply) -> None:
         """Take the step that follows from a reply."""
-        self._count(visit.owner, reply)
         step = decide(visit, reply, self._settings, random.random())  # noqa: S311 it spreads retries, no secret
         if step.hold_seconds:
             self._frontier.hold(origin, step.hold_seconds)
@@ -215,11 +227,9 @@ class Engine:
         digest = await self._loop.run_in_executor(self._threads, hashlib.sha256, body)
         return digest.hexdigest() == known.source_sha256
 
-    def _count(self, work: _Work, reply: Reply) -> None:
-        work.requests += 1
-        work.bytes_received += reply.bytes_received
-        self._num_requests += 1
-        self._num_bytes += reply.bytes_received
+    def _count(self, work: _Work, origin: str, reply: Reply, seconds: float) -> None:
+        for tally in (work.tally, self._tally):
+            tally.count_request(origin, reply.bytes_received, seconds)
 
     def _record(self, work: _Work, row: ManifestRow, jpeg: bytes | None = None) -> None:
         """Keep an outcome; the last one finishes its bucket."""
@@ -230,7 +240,9 @@ class Engine:
         except OSError as error:
             self._fail(work, error)
             return
-        self._outcomes[row.status] += 1
+        origin = origin_of(URL(row.final_url)) if row.final_url else None
+        for tally in (work.tally, self._tally):
+            tally.count_outcome(origin, row.status)
         self._num_done += 1
         work.num_left -= 1
         if not work.num_left:
@@ -244,8 +256,7 @@ class Engine:
             self._fail(work, error)
             return
         self._in_work.discard(work)
-        key = work.store.bucket.key
-        self._finished.put_nowait(BucketResult(key, manifest, work.requests, work.bytes_received, has_changed))
+        self._finished.put_nowait(self._result(work, manifest, has_changed=has_changed))
 
     def _fail(self, work: _Work, error: Exception) -> None:
         """Give a bucket up for this crawl; what is recorded of it stays for the next."""
@@ -253,10 +264,14 @@ class Engine:
             return
         work.has_failed = True
         self._num_done += work.num_left
-        key = work.store.bucket.key
-        self._finished.put_nowait(
-            BucketResult(key, None, work.requests, work.bytes_received, changed=False, error=error)
-        )
+        self._finished.put_nowait(self._result(work, None, has_changed=False, error=error))
+
+    def _result(
+        self, work: _Work, manifest: pa.Table | None, *, has_changed: bool, error: Exception | None = None
+    ) -> BucketResult:
+        count, key = work.tally.total, work.store.bucket.key
+        seconds, origins = self._loop.time() - work.opened, work.tally.origins()
+        return BucketResult(key, manifest, count.requests, count.bytes_received, has_changed, error, seconds, origins)
 
     async def _sync_regularly(self) -> None:
         """About every second: what is recorded goes to the disk, how far the crawl is goes to whoever watches."""
@@ -279,11 +294,17 @@ class Engine:
                 photos_done=self._num_done,
                 buckets_total=len(self._buckets),
                 buckets_done=self._num_finished,
-                requests=self._num_requests,
-                bytes_received=self._num_bytes,
-                outcomes=dict(self._outcomes),
+                requests=self._tally.total.requests,
+                bytes_received=self._tally.total.bytes_received,
+                outcomes=dict(self._tally.total.outcomes),
+                origins=self._tally.origins(),
+                buckets=self._buckets_in_work(),
             )
         )
+
+    def _buckets_in_work(self) -> tuple[BucketProgress, ...]:
+        open_first = sorted(self._in_work, key=lambda work: work.opened)
+        return tuple(work.progress() for work in open_first if not work.has_failed)
 
 
 def _validators(visit: Visit[_Work]) -> Validators | None:

@@ -1,27 +1,25 @@
-"""The crawl of some buckets inside a running step: its events, its progress, its failures.
+"""The crawl of some buckets inside a running step: its events and its failures.
 
-Not here: the crawl itself (crawl room). The one idea: a finished bucket is logged at once, so that a step that is
-killed later has lost nothing; a bad bucket does not stop the others, and the step fails at the end naming it.
+Not here: the crawl itself (crawl room), and what the page says of it (crawl_page.py). The one idea: a finished bucket
+is logged at once, so that a step that is killed later has lost nothing; a bad bucket does not stop the others, and the
+step fails at the end naming it.
 """
 
 from __future__ import annotations
 
 import sys
-import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
-from tqdm import tqdm
 
 from geo_pipeline.defs.buckets import BucketEvents, wanted_buckets
+from geo_pipeline.defs.crawl_page import Observer, bucket_metadata
 from geo_pipeline.defs.failures import USER_ERROR
 from geo_pipeline.defs.history import FAILED_BUCKETS
-from geo_pipeline.defs.pictures import markdown_table
 from geo_pipeline.defs.resources import Experiment
 from geo_pipeline.defs.staleness import file_sizes
 from geo_pipeline.errors import explain
@@ -32,7 +30,6 @@ from geo_pipeline.store import table_hash
 if TYPE_CHECKING:
     from geo_pipeline.crawl.bucket import Bucket, BucketResult, CrawlProgress
 
-OBSERVE_EVERY_SECONDS = 10.0
 CONTENT_COLUMNS = ("photo_id", "url", "status", "source_sha256", "image_sha256", "shard", "offset", "length")
 """What downstream depends on: times and attempts are no content."""
 
@@ -67,22 +64,9 @@ def manifest_version(manifest: pa.Table) -> str:
     return table_hash(manifest.select(CONTENT_COLUMNS))[:32]
 
 
-def bucket_metadata(result: BucketResult) -> Mapping[str, object]:
-    """What the page says of a finished bucket."""
-    manifest = result.manifest
-    outcomes = Counter(manifest["status"].to_pylist()).most_common() if manifest else []
-    table = pa.table({"status": [name for name, _ in outcomes], "photos": [count for _, count in outcomes]})
-    return {
-        "dagster/partition_row_count": dict(outcomes).get("ok", 0),
-        "outcomes": markdown_table(table),
-        "listed": sum(count for _, count in outcomes),
-        "requests": result.requests,
-        "bytes_received": result.bytes_received,
-    }
-
-
 def _crawl(context: dg.AssetExecutionContext, experiment: Experiment) -> Iterator[BucketResult]:
     """Results of all buckets of the run: folders are imported, lists are crawled."""
+    from geo_pipeline.crawl.bar import CrawlBar
     from geo_pipeline.crawl.bucket import Bucket, crawl_buckets, import_folder
 
     sets = experiment.profile.photo_sets
@@ -93,46 +77,15 @@ def _crawl(context: dg.AssetExecutionContext, experiment: Experiment) -> Iterato
         if folder is not None:
             yield import_folder(bucket, folder, experiment.profile.crawl)
     crawled = [bucket for bucket in buckets if _set_of(bucket, sets).image_dir is None]
-    with _Reporter(context, crawled) as reporter:
-        yield from crawl_buckets(crawled, experiment.profile.crawl, on_progress=reporter.report)
+    observer, total = Observer(context), sum(bucket.num_photos for bucket in crawled)
+    with CrawlBar(total, shown=sys.stderr.isatty()) as bar:
+
+        def report(progress: CrawlProgress) -> None:
+            bar.report(progress)
+            observer.report(progress)
+
+        yield from crawl_buckets(crawled, experiment.profile.crawl, on_progress=report)
 
 
 def _set_of(bucket: Bucket, sets: Mapping[str, PhotoSetSettings]) -> PhotoSetSettings:
     return sets[bucket.key.rpartition("-")[0]]
-
-
-class _Reporter:
-    """A bar on a terminal, and an observation on the Dagster page every few seconds."""
-
-    def __init__(self, context: dg.AssetExecutionContext, buckets: Sequence[Bucket]) -> None:
-        self.context = context
-        self.bar = tqdm(
-            total=sum(bucket.num_photos for bucket in buckets),
-            desc="crawl",
-            unit="photo",
-            disable=not sys.stderr.isatty(),
-            file=sys.stderr,
-        )
-        self.observed = time.monotonic()
-
-    def __enter__(self) -> _Reporter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
-
-    def report(self, progress: CrawlProgress) -> None:
-        """Show how far the crawl is."""
-        self.bar.update(progress.photos_done - self.bar.n)
-        self.bar.set_postfix_str(", ".join(f"{status} {count}" for status, count in progress.outcomes.items()))
-        if time.monotonic() - self.observed >= OBSERVE_EVERY_SECONDS:
-            self.observed = time.monotonic()
-            numbers: dict[str, int | float] = {
-                "photos_done": progress.photos_done,
-                "photos_total": progress.photos_total,
-                "requests": progress.requests,
-                "bytes_received": progress.bytes_received,
-                "photos_per_second": progress.photos_done / max(progress.seconds, 1e-9),
-            }
-            outcomes = {f"outcome_{status}": count for status, count in progress.outcomes.items()}
-            self.context.log_event(dg.AssetObservation("photo_shards", metadata={**numbers, **outcomes}))

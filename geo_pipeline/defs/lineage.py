@@ -93,7 +93,11 @@ NOT_CONTENT: Mapping[str, str] = {
     "defs.partitions": "names of buckets",
     "evaluation.figures": "pictures on the page",
     "evaluation.sheet": "pictures on the page",
+    "defs.crawl_page": "progress and outcomes on the page",
     "crawl.progress": "progress of a crawl",
+    "crawl.tally": "progress of a crawl",
+    "crawl.bar": "progress of a crawl",
+    "crawl.summary": "outcomes on the page and at the end of a command",
     "world.*": "the bundled world's web site: where photos come from, as any other",
 }
 """Code that runs in a step and is no part of any version, with the reason (the names are patterns)."""

@@ -27,6 +27,7 @@ SHOWN_NUMBERS = (
     "photos_done",
     "photos_total",
     "photos_per_second",
+    "minutes_left",
 )
 
 
@@ -81,7 +82,8 @@ def progress_line(event: dg.DagsterEvent) -> str | None:
     if event.event_type is dg.DagsterEventType.STEP_FAILURE:
         return f"{step} FAILED: {failure_message(event).splitlines()[0]}"
     if event.event_type is dg.DagsterEventType.ASSET_OBSERVATION:
-        return f"{step}: {_numbers(event)}"
+        of_one_bucket = event.asset_observation_data.asset_observation.partition is not None
+        return None if of_one_bucket else f"{step}: {_numbers(event)}"
     if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
         check = event.asset_check_evaluation_data
         return None if check.passed else f"check {check.check_name} of {check.asset_key.to_user_string()} FAILED"
