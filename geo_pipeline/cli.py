@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geo_pipeline import cli_download
 from geo_pipeline.errors import InputError, explain
 from geo_pipeline.lock import LockedError
 from geo_pipeline.profile import PROJECT_FOLDER, Layout, Profile, layout_of, load_profile, profile_path
@@ -48,8 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     options = _parse(arguments)
     try:
-        if options.command is None:  # of `init`, which makes the profile
-            return init(options)
+        if options.without_profile is not None:
+            code: int = options.without_profile(options)
+            return code
         path = profile_path(options.profile)
         profile = load_profile(path)
         os.environ["GEO_PIPELINE_PROFILE"] = str(path)
@@ -72,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options; ends the process with code 2 and the nearest option where one is not known."""
     parser = _parser()
-    options, unknown = parser.parse_known_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options, unknown = parser.parse_known_args([_with_hyphens(each) for each in given])
     if unknown:
         name = unknown[0].partition("=")[0]
         general, known = (_OPTION.findall(each.format_usage()) for each in (parser, options.parser))
@@ -82,6 +85,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
+def _with_hyphens(argument: str) -> str:
+    """`--url_csv` as `--url-csv`: existing scripts spell options so."""
+    name, equals, value = argument.partition("=")
+    return name.replace("_", "-") + equals + value if name.startswith("--") else argument
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="geo-pipeline", description="Photo URLs to a benchmarked geolocation model.")
     parser.add_argument(
@@ -89,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command, add_options, text in (
+        ("download", None, cli_download.add_options, "fetch a list of URLs into shards; needs no profile"),
         ("init", None, _init_options, "look at your lists and write a profile for them"),
         ("install", install, _install_options, "prepare the profile's Dagster home and print its path"),
         ("check", check, None, "check the profile and that its input files are there"),
@@ -99,7 +109,8 @@ def _parser() -> argparse.ArgumentParser:
         ("accuracy", accuracy, None, "print the accuracy table and the report's path"),
     ):
         subparser = commands.add_parser(name, help=text, description=text)
-        subparser.set_defaults(command=command, parser=subparser)
+        without_profile = {"init": init, "download": cli_download.run}.get(name)
+        subparser.set_defaults(command=command, without_profile=without_profile, parser=subparser)
         if add_options:
             add_options(subparser)
     return parser

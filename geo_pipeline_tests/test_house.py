@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "shards": set(),
     "cells": set(),
     "world": set(),
-    "crawl": {"shards"},
+    "crawl": {"photos", "shards"},
     "model": {"cells", "shards"},
     "training": {"model", "cells", "shards"},
     "evaluation": {"model", "cells", "shards"},

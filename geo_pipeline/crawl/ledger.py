@@ -58,7 +58,7 @@ class Ledger:
         end = lines[0][0]
         for line_end, line in lines[1:]:
             if "photo_id" in line:
-                if not is_whole(_row(line), self.num_rows < num_durable):
+                if not is_whole(row_of(line), self.num_rows < num_durable):
                     break
                 self.num_rows += 1
             end = line_end
@@ -76,7 +76,7 @@ class Ledger:
 
     def rows(self) -> Iterator[ManifestRow]:
         """The recorded rows in the order of recording."""
-        return (_row(line) for _, line in self._lines() if "photo_id" in line)
+        return (row_of(line) for _, line in self._lines() if "photo_id" in line)
 
     def close(self) -> None:
         """Release the file and its lock; closing twice is harmless."""
@@ -126,7 +126,7 @@ def _open_locked(path: Path) -> int:
         os.close(descriptor)  # its last owner finished and deleted it between our two calls
 
 
-def _row(line: dict[str, Any]) -> ManifestRow:
-    """The row of a line."""
+def row_of(line: dict[str, Any]) -> ManifestRow:
+    """The row that a line of a ledger holds."""
     times = {name: datetime.fromisoformat(line[name]) for name in _TIMES if name in line}
     return ManifestRow(**{**line, **times, "status": Status(line["status"])})

@@ -49,6 +49,11 @@ class Bucket:
         """How many photos are listed. Raises InputError if the file of the list cannot be read."""
         return store.num_rows(self.photos) if isinstance(self.photos, Path) else int(self.photos.num_rows)
 
+    @property
+    def shard_files(self) -> ShardFiles:
+        """Its shards."""
+        return self.files or ShardFiles(self.directory)
+
     def load(self) -> pa.Table:
         """The list. Raises InputError if its file cannot be read."""
         return store.read_table(self.photos) if isinstance(self.photos, Path) else self.photos
@@ -64,7 +69,7 @@ class BucketStore:
     def __init__(self, bucket: Bucket, settings: CrawlSettings, now: datetime) -> None:
         self.bucket = bucket
         self.photos = bucket.load()
-        self._files = bucket.files or ShardFiles(bucket.directory)
+        self._files = bucket.shard_files
         self._settings = settings
         self._remembered = remembered_settings(settings)
         self._lock = threading.Lock()
@@ -163,7 +168,7 @@ class BucketStore:
         recorded = {row.photo_id: row for row in rows}
         self._files.delete_unnamed(named | {row.shard for row in recorded.values() if row.shard})
         self._num_synced = self._ledger.num_rows
-        self._manifest = _readable_rows(manifest, sizes)
+        self._manifest = readable_rows(manifest, sizes)
         made = self._plan(settings_of(manifest), manifest_table(recorded.values()), now)
         is_complete = path.exists() and self._manifest.num_rows == manifest.num_rows
         return replace(made, is_settled=made.is_settled and is_complete)
@@ -240,14 +245,12 @@ def read_manifest(path: Path) -> tuple[pa.Table, str]:
     return table.cast(MANIFEST_SCHEMA.with_metadata(metadata)), hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _readable_rows(manifest: pa.Table, sizes: Mapping[str, int]) -> pa.Table:
-    """The rows without a record, or with one that lies within a shard that is there."""
-    places = manifest.select(["shard", "offset", "length"]).to_pydict()
-    readable = [
-        shard is None or sizes.get(shard, -1) >= offset + length
-        for shard, offset, length in zip(places["shard"], places["offset"], places["length"], strict=True)
-    ]
-    return manifest.filter(pa.array(readable, pa.bool_()))
+def readable_rows(manifest: pa.Table, sizes: Mapping[str, int]) -> pa.Table:
+    """The rows without a record, or with one that lies within a shard that is there (`sizes`: name -> bytes)."""
+    number = pc.index_in(manifest["shard"], pa.array([*sizes], pa.string())).combine_chunks()
+    size = pa.chunked_array([pa.array([*sizes.values()], pa.int64()).take(number)])
+    is_there = pc.greater_equal(size, pc.add(manifest["offset"], manifest["length"]))
+    return manifest.filter(pc.or_(pc.is_null(manifest["shard"]), pc.fill_null(is_there, False)))
 
 
 def _is_whole(folder: Path, sizes: Mapping[str, int], row: ManifestRow, *, is_durable: bool) -> bool:

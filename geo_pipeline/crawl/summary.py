@@ -1,12 +1,10 @@
 """What came of a crawl, by host: for the end of a command and for the Dagster page.
 
-Pure functions of a manifest. The one idea: a host is the one in the list's URL, wherever a redirect led, so the rows
+Pure functions of manifests. The one idea: a host is the one in the list's URL, wherever a redirect led, so the rows
 add up to the list, and a person can act on them.
 """
 
 from __future__ import annotations
-
-from collections import Counter
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,32 +19,34 @@ NO_HOST = "no host"
 _HOST = r"^\s*(?i:https?)://(?:[^/?#@]*@)?(?P<host>[^/?#\s]+)"
 
 
-def outcomes_by_host(manifest: pa.Table, hosts: int = HOSTS) -> pa.Table:
-    """Outcomes of photos by the host of their URL.
+def count_by_host(manifest: pa.Table) -> pa.Table:
+    """`host, status, photos`: how many photos of a manifest (`url, status`) have each outcome at each host."""
+    return _counted(pa.table({"host": _hosts(manifest["url"]), "status": manifest["status"]}))
 
-    `manifest` needs `url, status`. Columns: `host`, `photos`, `ok`, then each other status that occurs, the most
-    frequent first (int64). A row for each of the `hosts` hosts with the most photos, then one for all others.
+
+def outcomes_by_host(counts: pa.Table, hosts: int = HOSTS) -> pa.Table:
+    """Outcomes of photos by the host of their URL, from the counts (`count_by_host`) of one or several manifests.
+
+    Columns: `host`, `photos`, `ok`, then each other status that occurs, the most frequent first (int64). A row for each
+    of the `hosts` hosts with the most photos, then one for all others.
     """
-    host, status = _hosts(manifest["url"]), manifest["status"]
     by_photos = [("photos", "descending"), ("host", "ascending")]
-    first = _counted(pa.table({"host": host})).sort_by(by_photos)["host"].slice(0, hosts)
-    shown = pc.if_else(pc.is_in(host, first), host, OTHER_HOSTS)
-    counts = _counted(pa.table({"host": shown, "status": status})).to_pylist()
-    count_of = {(row["host"], row["status"]): row["photos"] for row in counts}
-    by_status: Counter[str] = Counter()
-    for row in counts:
-        by_status[row["status"]] += row["photos"]
+    first = _summed(counts, "host").sort_by(by_photos)["host"].slice(0, hosts)
+    shown = pc.if_else(pc.is_in(counts["host"], first.combine_chunks()), counts["host"], OTHER_HOSTS)
+    rows = _summed(counts.set_column(0, "host", shown), "host", "status").to_pylist()
+    count_of = {(row["host"], row["status"]): row["photos"] for row in rows}
+    by_status = {row["status"]: row["photos"] for row in _summed(counts, "status").to_pylist()}
     failures = sorted(by_status.keys() - {Status.OK.value}, key=lambda name: (-by_status[name], name))
-    names = [*first.to_pylist(), *([OTHER_HOSTS] if any(row["host"] == OTHER_HOSTS for row in counts) else [])]
+    names = [*first.to_pylist(), *([OTHER_HOSTS] if any(host == OTHER_HOSTS for host, _ in count_of) else [])]
     columns = {each: [count_of.get((name, each), 0) for name in names] for each in (Status.OK.value, *failures)}
     photos = [sum(row) for row in zip(*columns.values(), strict=True)]
     schema = pa.schema([("host", pa.string()), *((name, pa.int64()) for name in ("photos", *columns))])
     return pa.table({"host": names, "photos": photos, **columns}, schema=schema)
 
 
-def outcomes_by_host_text(manifest: pa.Table, hosts: int = HOSTS) -> str:
+def outcomes_by_host_text(counts: pa.Table, hosts: int = HOSTS) -> str:
     """The table of `outcomes_by_host` in aligned columns, zeros left out."""
-    table = outcomes_by_host(manifest, hosts)
+    table = outcomes_by_host(counts, hosts)
     rows = [table.column_names, *([_cell(value) for value in row.values()] for row in table.to_pylist())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     aligned = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows)
@@ -62,6 +62,11 @@ def _hosts(urls: pa.ChunkedArray) -> pa.ChunkedArray:
 def _counted(table: pa.Table) -> pa.Table:
     """The distinct rows of a table with the number of each as `photos`."""
     return table.group_by(table.column_names).aggregate([([], "count_all")]).rename_columns({"count_all": "photos"})
+
+
+def _summed(counts: pa.Table, *keys: str) -> pa.Table:
+    """The photos added up by some columns."""
+    return counts.group_by(list(keys)).aggregate([("photos", "sum")]).rename_columns({"photos_sum": "photos"})
 
 
 def _cell(value: object) -> str:

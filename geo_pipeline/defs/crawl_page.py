@@ -67,7 +67,7 @@ class Observer:
 
 def bucket_metadata(result: BucketResult) -> Mapping[str, object]:
     """What the page says of a finished bucket."""
-    from geo_pipeline.crawl.summary import outcomes_by_host
+    from geo_pipeline.crawl.summary import count_by_host, outcomes_by_host
 
     manifest = result.manifest
     outcomes = Counter(manifest["status"].to_pylist()).most_common() if manifest else []
@@ -79,7 +79,7 @@ def bucket_metadata(result: BucketResult) -> Mapping[str, object]:
         "listed": sum(count for _, count in outcomes),
         "requests": result.requests,
         "bytes_received": result.bytes_received,
-        **({"outcomes_by_host": markdown_table(outcomes_by_host(manifest))} if manifest else {}),
+        **({"outcomes_by_host": markdown_table(outcomes_by_host(count_by_host(manifest)))} if manifest else {}),
         **({"photos_per_second": asked / result.seconds, "seconds": result.seconds} if asked else {}),
         **slowest_hosts(result.origins),
     }

@@ -6,7 +6,7 @@ damaged value is seen as it stands in the file, and every row keeps its line num
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from pyarrow import csv
 
 from geo_pipeline.errors import InputError
 from geo_pipeline.photos.rejects import Reject
+
+_BLOCK_BYTES = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,23 @@ def read_first_row(path: Path) -> list[str]:
 
 
 def read_csv_rows(path: Path, names: Sequence[str], *, header: bool, wanted: Sequence[str]) -> CsvRows:
-    """Read the `wanted` columns of a CSV file as text.
+    """All rows of a CSV file at once; otherwise as `iterate_csv_rows`."""
+    parts = list(iterate_csv_rows(path, names, header=header, wanted=wanted))
+    empty = pa.table({name: pa.array([], pa.string()) for name in wanted})
+    return CsvRows(
+        pa.concat_tables([empty, *(part.columns for part in parts)]).combine_chunks(),
+        np.concatenate([np.empty(0, dtype=np.int64), *(part.rows for part in parts)]),
+        [reject for part in parts for reject in part.rejects],
+    )
+
+
+def iterate_csv_rows(
+    path: Path, names: Sequence[str], *, header: bool, wanted: Sequence[str], block_bytes: int = _BLOCK_BYTES
+) -> Iterator[CsvRows]:
+    """Read the `wanted` columns of a CSV file as text, about `block_bytes` of the file at a time.
 
     `names` are all columns of the file in order, `header` says whether its first line holds them. Quoted values may
-    hold commas but no line breaks. Raises InputError naming the file if it is not UTF-8.
+    hold commas but no line breaks. The last part has the rejects. Raises InputError naming the file if it is not UTF-8.
     """
     rejects: list[Reject] = []
 
@@ -63,23 +78,28 @@ def read_csv_rows(path: Path, names: Sequence[str], *, header: bool, wanted: Seq
         rejects.append(Reject(row.number, None, reason))
         return "skip"
 
+    next_line = 1 + header
     try:
-        table = csv.read_csv(
+        reader = csv.open_csv(
             path,
-            read_options=csv.ReadOptions(use_threads=False, column_names=list(names), skip_rows=int(header)),
+            read_options=csv.ReadOptions(
+                use_threads=False, column_names=list(names), skip_rows=int(header), block_size=block_bytes
+            ),
             parse_options=csv.ParseOptions(invalid_row_handler=keep_bad_row, ignore_empty_lines=False),
             convert_options=csv.ConvertOptions(
                 include_columns=list(wanted), column_types=dict.fromkeys(wanted, pa.string()), strings_can_be_null=False
             ),
         )
+        for batch in reader:
+            lines = _good_lines(next_line, batch.num_rows, rejects)
+            next_line = int(lines[-1]) + 1 if len(lines) else next_line
+            table = pa.table(batch)
+            filled = _not_blank(table)
+            yield CsvRows(table.filter(filled), lines[filled.to_numpy(zero_copy_only=False)], [])
     except pa.ArrowInvalid as error:
-        if "Empty CSV" in str(error):
-            table = pa.table({name: pa.array([], pa.string()) for name in wanted})
-        else:
+        if "Empty CSV" not in str(error):
             raise InputError(f"{path}: cannot be read as CSV: {error}") from error
-    rows = _line_numbers(table.num_rows, rejects, header=header)
-    filled = _not_blank(table)
-    return CsvRows(table.filter(filled).combine_chunks(), rows[filled.to_numpy(zero_copy_only=False)], rejects)
+    yield CsvRows(pa.table({name: pa.array([], pa.string()) for name in wanted}), np.empty(0, dtype=np.int64), rejects)
 
 
 def _not_blank(table: pa.Table) -> pa.ChunkedArray:
@@ -87,11 +107,10 @@ def _not_blank(table: pa.Table) -> pa.ChunkedArray:
     return pc.not_equal(pc.binary_join_element_wise(*table.columns, ""), "")
 
 
-def _line_numbers(num_rows: int, rejects: Sequence[Reject], *, header: bool) -> np.ndarray:
-    """Line numbers of the good rows: all lines but the header's and the rejected ones."""
-    lines = np.arange(1, num_rows + len(rejects) + 1 + header)
-    taken = [reject.row for reject in rejects] + ([1] if header else [])
-    return np.setdiff1d(lines, np.array(taken, dtype=np.int64), assume_unique=True)
+def _good_lines(first: int, num_rows: int, rejects: Sequence[Reject]) -> np.ndarray:
+    """int64[num_rows]: line numbers of good rows from line `first` on: all but those of the rejected rows."""
+    bad = np.array([reject.row for reject in rejects if reject.row >= first], dtype=np.int64)
+    return np.setdiff1d(np.arange(first, first + num_rows + len(bad)), bad, assume_unique=True)[:num_rows]
 
 
 def first_of_each(values: pa.Array) -> np.ndarray:

@@ -67,13 +67,9 @@ def read_url_csv(photo_set: str, path: Path) -> UrlList:
     Rows with an empty id or URL, a doubled id or a wrong number of values are rejected. Raises InputError if the
     file cannot be read at all.
     """
-    first = read_first_row(path)
-    if len(first) != len(URL_LIST_SCHEMA):
-        raise InputError(f"{path}, row 1: expected `image_id,url`, found {len(first)} values: {','.join(first)[:80]}")
     names = URL_LIST_SCHEMA.names
-    header = first[1].strip().lower() == "url"
-    read = read_csv_rows(path, names, header=header, wanted=names)
-    reasons = _bad_rows(read)
+    read = read_csv_rows(path, names, header=has_header(path), wanted=names)
+    reasons = bad_rows(read)
     rejects = [
         *read.rejects,
         *(Reject(int(read.rows[i]), read.columns["photo_id"][i].as_py(), reason) for i, reason in reasons.items()),
@@ -83,7 +79,15 @@ def read_url_csv(photo_set: str, path: Path) -> UrlList:
     return UrlList(photos, rejects_table(photo_set, path, rejects))
 
 
-def _bad_rows(read: CsvRows) -> dict[int, str]:
+def has_header(path: Path) -> bool:
+    """Whether a URL list begins with a header. Raises InputError if it cannot be read or has not two columns."""
+    first = read_first_row(path)
+    if len(first) != len(URL_LIST_SCHEMA):
+        raise InputError(f"{path}, row 1: expected `image_id,url`, found {len(first)} values: {','.join(first)[:80]}")
+    return first[1].strip().lower() == "url"
+
+
+def bad_rows(read: CsvRows) -> dict[int, str]:
     """The reason for each row that cannot be used, by its index."""
     first = first_of_each(read.columns["photo_id"].combine_chunks())
     doubled = np.flatnonzero(first != np.arange(len(first)))

@@ -38,7 +38,8 @@ def test_a_change_puts_in_doubt_what_it_could_decide_otherwise(changes: dict[str
 
 
 def test_every_setting_that_decides_the_content_is_remembered_and_no_other() -> None:
-    values: dict[str, Any] = {"allow_origins": ("h:1",), "placeholder_sha256": ("0" * 64,), "contact": "me", "refresh_after_days": 1.0}
+    values: dict[str, Any] = {"allow_origins": ("h:1",), "placeholder_sha256": ("0" * 64,), "contact": "me"}
+    values["refresh_after_days"] = 1.0
     for name, field in CrawlSettings.model_fields.items():
         default = field.default
         value = values.get(name, default + 1 if isinstance(default, int | float) else ("p",))

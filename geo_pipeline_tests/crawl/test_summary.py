@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geo_pipeline.crawl.summary import NO_HOST, OTHER_HOSTS, outcomes_by_host, outcomes_by_host_text
+from geo_pipeline.crawl.summary import NO_HOST, OTHER_HOSTS, count_by_host, outcomes_by_host, outcomes_by_host_text
 from geo_pipeline.shards.manifest import Status, empty_manifest
 
 URLS = st.builds(
@@ -29,7 +29,7 @@ def test_every_photo_is_counted_once_under_its_host_or_the_others(rows: list[tup
     manifest = pa.table({"url": [url for url, _ in rows], "status": [str(status) for _, status in rows]}, _SCHEMA)
     expected = Counter((urlsplit(url).netloc.rpartition("@")[2].lower(), str(status)) for url, status in rows)
     totals = Counter(host for host, _ in expected.elements())
-    table = outcomes_by_host(manifest, hosts).to_pylist()
+    table = outcomes_by_host(count_by_host(manifest), hosts).to_pylist()
     named = {row["host"] for row in table} - {OTHER_HOSTS}
     assert len(named) == min(hosts, len(totals))
     assert all(totals[name] >= totals[other] for name in named for other in totals.keys() - named)
@@ -48,8 +48,8 @@ def test_failures_stand_in_columns_by_their_number_and_zeros_are_left_out_of_the
     outcomes = ["ok", "gone", "timeout", "gone", "ok"]
     urls = ["http://a/1", "http://a/2", "http://b/3", "nothing", "http://a/5"]
     manifest = pa.table({"url": urls, "status": outcomes}, _SCHEMA)
-    assert outcomes_by_host(manifest).column_names == ["host", "photos", "ok", "gone", "timeout"]
-    assert outcomes_by_host_text(manifest).splitlines() == [
+    assert outcomes_by_host(count_by_host(manifest)).column_names == ["host", "photos", "ok", "gone", "timeout"]
+    assert outcomes_by_host_text(count_by_host(manifest)).splitlines() == [
         "host     photos  ok  gone  timeout",
         "a             3   2     1",
         "b             1                  1",
@@ -59,4 +59,4 @@ def test_failures_stand_in_columns_by_their_number_and_zeros_are_left_out_of_the
 
 @pytest.mark.parametrize("hosts", [1, 20])
 def test_an_empty_manifest_has_no_hosts(hosts: int) -> None:
-    assert outcomes_by_host(empty_manifest(), hosts).to_pydict() == {"host": [], "photos": [], "ok": []}
+    assert outcomes_by_host(count_by_host(empty_manifest()), hosts).to_pydict() == {"host": [], "photos": [], "ok": []}
