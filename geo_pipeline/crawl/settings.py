@@ -18,6 +18,7 @@ LIMIT_SETTINGS = (
     "max_redirects",
     "max_bytes",
     "max_pixels",
+    "max_decode_bytes",
     "min_side",
     "placeholder_sha256",
     "placeholder_urls",
@@ -60,6 +61,11 @@ class CrawlSettings(BaseModel):
     )
     max_pixels: int = Field(
         60_000_000, ge=1, le=89_000_000, description="Largest picture decoded, in pixels (at most Pillow's own limit)."
+    )
+    max_decode_bytes: int = Field(
+        110_000_000,
+        ge=1,
+        description="Most memory to decode one picture, in bytes: 25 megapixels of PNG, 7 of WebP, any baseline JPEG.",
     )
     min_side: int = Field(32, ge=1, description="Smallest short side accepted, in pixels.")
     image_size: int = Field(
