@@ -18,7 +18,7 @@ from pyarrow import csv
 from geo_pipeline.errors import InputError
 from geo_pipeline.photos.rejects import Reject
 
-_BLOCK_BYTES = 8_000_000
+_BLOCK_BYTES = 2_000_000
 
 
 @dataclass(frozen=True)
