@@ -1,7 +1,8 @@
 """What follows from a reply: another hop, another try, or the photo's outcome.
 
 Pure functions of a visit, a reply, the settings and one random number; nothing here waits, asks or writes. The one
-idea: every rule of retrying and of redirects stands in this module, once.
+idea: every rule of retrying and of redirects stands in this module, once. What an origin learns from a reply is in
+`politeness.py`.
 """
 
 from __future__ import annotations
@@ -85,8 +86,7 @@ def decide(visit: Visit[Owner], reply: Reply, settings: CrawlSettings, jitter: f
     asked = reply.retry_after
     if asked is not None and asked > settings.max_retry_wait_seconds:
         return Outcome(Status.DEFERRED, reply.error, pause_seconds=asked, hold_seconds=asked)
-    wait = asked or backoff_seconds(visit.attempts, settings, jitter)
-    hold = wait if asked or reply.status is Status.THROTTLED else 0.0
+    wait, hold = asked or backoff_seconds(visit.attempts, settings, jitter), asked or 0.0
     if visit.attempts > settings.retries:
         return Outcome(reply.status, reply.error, pause_seconds=pause_seconds(visit, settings), hold_seconds=hold)
     again = replace(visit, target=visit.start, attempts=visit.attempts + 1, trail=())

@@ -26,6 +26,7 @@ from geo_pipeline.crawl.fetching import Fetcher, Reply, Validators
 from geo_pipeline.crawl.frontier import Frontier
 from geo_pipeline.crawl.photo import RefusedPictureError, store_picture
 from geo_pipeline.crawl.progress import BucketProgress, BucketResult, CrawlProgress
+from geo_pipeline.crawl.robots import MAX_ROBOTS_BYTES, RobotsErrand, robots_errand, robots_settings, rules_from
 from geo_pipeline.crawl.rows import outcome_row, unchanged_row
 from geo_pipeline.crawl.settings import CrawlSettings
 from geo_pipeline.crawl.storage import Bucket, BucketStore
@@ -85,11 +86,8 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.time()
         self._finished: asyncio.Queue[BucketResult | BaseException] = asyncio.Queue()
-        self._frontier: Frontier[Visit[_Work]] = Frontier(
-            per_host=self._settings.per_host,
-            capacity=WAITING_PHOTOS,
-            horizon=self._settings.max_retry_wait_seconds,
-            clock=time.monotonic,
+        self._frontier: Frontier[Visit[_Work] | RobotsErrand] = Frontier(
+            self._settings, capacity=WAITING_PHOTOS, errand=robots_errand, clock=time.monotonic
         )
         self._budget = ByteBudget(self._settings.max_bytes_in_flight)
         self._threads = ThreadPoolExecutor(self._settings.decode_threads, thread_name_prefix="decode")
@@ -176,16 +174,17 @@ class Engine:
                     yield Visit(work, photo_id, url, start, start, earlier_attempts=attempts, known=known)
 
     async def _visit_one_by_one(self) -> None:
-        """A worker: take a photo, see to it, take the next."""
+        """A worker: take a photo (or an errand for its origin), see to it, take the next."""
         while (visit := await self._frontier.take()) is not None:
+            if isinstance(visit, RobotsErrand):
+                await self._read_robots(visit.visit)
+                continue
             origin = origin_of(visit.target)
-            held = self._frontier.held_seconds(origin)
             if visit.owner.has_failed:
                 self._frontier.release(origin)
-            elif held > 0:
+            elif refusal := self._frontier.refusal(origin, visit.target):
                 self._frontier.release(origin)
-                outcome = Outcome(Status.DEFERRED, "its origin asked for a longer pause", pause_seconds=held)
-                self._record(visit.owner, outcome_row(visit, None, outcome, self._now()))
+                self._record(visit.owner, outcome_row(visit, None, refusal, self._now()))
             else:
                 await self._ask(visit, origin)
 
@@ -199,16 +198,33 @@ class Engine:
 
     async def _act(self, visit: Visit[_Work], origin: str, reply: Reply) -> None:
         """Take the step that follows from a reply."""
-        step = decide(visit, reply, self._settings, random.random())  # noqa: S311 it spreads retries, no secret
-        if step.hold_seconds:
-            self._frontier.hold(origin, step.hold_seconds)
-        self._frontier.release(origin)
+        jitter = random.random()  # noqa: S311 it spreads retries, no secret
+        step = decide(visit, reply, self._settings, jitter)
+        self._frontier.answered(origin, reply, step.hold_seconds, jitter)
         if isinstance(step, Again):
             self._frontier.add(origin_of(step.visit.target), step.visit, step.wait_seconds)
         elif step.status is Status.OK:
             await self._store_photo(visit, reply, step)
         else:
             self._record(visit.owner, outcome_row(visit, reply, step, self._now()))
+
+    async def _read_robots(self, visit: Visit[str]) -> None:
+        """Make one request for a robots.txt and act on what it brought; its owner's photos wait for the rules."""
+        origin = origin_of(visit.target)
+        if postponement := self._frontier.postponement(origin):
+            self._frontier.release(origin)
+            self._frontier.learn(visit.owner, rules_from(postponement))
+            return
+        with self._budget.lease() as lease:
+            reply = await self._fetcher.request(visit.target, lease, start_only=MAX_ROBOTS_BYTES)
+        jitter = random.random()  # noqa: S311 as in _act
+        step = decide(visit, reply, robots_settings(self._settings), jitter)
+        self._frontier.answered(origin, reply, step.hold_seconds, jitter)
+        if isinstance(step, Again):
+            self._frontier.add_errand(origin_of(step.visit.target), RobotsErrand(step.visit), step.wait_seconds)
+        else:
+            rules = await asyncio.to_thread(rules_from, step, reply.body, self._settings.product_token)
+            self._frontier.learn(visit.owner, rules)
 
     async def _store_photo(self, visit: Visit[_Work], reply: Reply, outcome: Outcome) -> None:
         """Decode a body in a thread and record the picture, or why it is none; one that is stored already stays."""

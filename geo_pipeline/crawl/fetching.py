@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
 
@@ -31,6 +31,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _WITHOUT_CONTENT = frozenset({204, 205})
 _NOT_MODIFIED = 304
 _DNS_SECONDS = 300
+_DNS_NAMES = 10_000
 _HEADERS = {"Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
 
 
@@ -39,7 +40,8 @@ class Reply:
     """What one request brought.
 
     `status` is `ok` when a whole body arrived, or when the server says that nothing has changed (304). A redirect has
-    its target in `location`; its `redirect_error` stands if the target is not followed. `retry_after` is in seconds.
+    its target in `location`; its `redirect_error` stands if the target is not followed. `retry_after` is in seconds,
+    `latency_seconds` the time from asking to the headers.
     """
 
     url: URL
@@ -52,6 +54,7 @@ class Reply:
     etag: str | None = None
     last_modified: str | None = None
     error: str | None = None
+    latency_seconds: float | None = None
 
     @property
     def is_unchanged(self) -> bool:
@@ -82,9 +85,11 @@ class Fetcher:
         self.requests = 0
 
     async def __aenter__(self) -> Self:
-        resolver = GuardedResolver(self._settings.allow_origins)
+        resolver = GuardedResolver(self._settings.allow_origins, self._settings.timeout_seconds)
         # Limits of connections are the frontier's: it must know about them to choose what to ask next.
-        connector = aiohttp.TCPConnector(limit=0, resolver=resolver, ttl_dns_cache=_DNS_SECONDS)
+        connector = aiohttp.TCPConnector(
+            limit=0, resolver=resolver, ttl_dns_cache=_DNS_SECONDS, dns_cache_max_size=_DNS_NAMES
+        )
         self._session = aiohttp.ClientSession(
             connector=connector,
             headers=_HEADERS | {"User-Agent": self._settings.agent_header},
@@ -96,18 +101,28 @@ class Fetcher:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def request(self, url: URL, lease: Lease, known: Validators | None = None) -> Reply:
+    async def request(
+        self, url: URL, lease: Lease, known: Validators | None = None, *, start_only: int | None = None
+    ) -> Reply:
         """Ask for a URL once; the body is counted in `lease`. `known` asks for a body only if it has changed.
 
+        `start_only` asks for a text of which so many bytes are enough: no header forbids it and no body is too large.
         Whatever goes wrong is in the reply; only cancellation is raised.
         """
         self.requests += 1
         asked = known.as_headers() if known else {}
+        started = time.monotonic()
         try:
             check_literal_host(url, self._settings.allow_origins)
             async with asyncio.timeout(self._settings.timeout_seconds) as deadline:
                 async with self._session.get(url, allow_redirects=False, headers=asked) as response:
-                    return await self._read(url, response, _Turns(lease, deadline), is_conditional=bool(asked))
+                    latency = time.monotonic() - started
+                    if start_only is None:
+                        turns = _Turns(lease, deadline)
+                        reply = await self._read(url, response, turns, is_conditional=bool(asked))
+                    else:
+                        reply = await self._read_start(url, response, lease, start_only)
+                    return replace(reply, latency_seconds=latency)
         except (aiohttp.ClientError, BlockedAddressError, OSError, ValueError) as error:
             return Reply(url, _failure(error), error=f"{type(error).__name__}: {error}"[:300])
 
@@ -131,6 +146,23 @@ class Fetcher:
             etag=headers.get("ETag"),
             last_modified=headers.get("Last-Modified"),
             error=error,
+        )
+
+    async def _read_start(self, url: URL, response: aiohttp.ClientResponse, lease: Lease, num_bytes: int) -> Reply:
+        """The first `num_bytes` of a success's body, or a few more."""
+        body = bytearray()
+        status = _status_of_code(response.status)
+        while status is Status.OK and len(body) < num_bytes and (chunk := await response.content.readany()):
+            body += chunk
+            lease.add(len(chunk))
+        return Reply(
+            url,
+            status,
+            http_status=response.status,
+            body=bytes(body),
+            location=response.headers.get("Location") if response.status in _REDIRECTS else None,
+            retry_after=retry_after_seconds(response.headers.get("Retry-After"), self._now()),
+            error=None if status is Status.OK else f"HTTP {response.status}",
         )
 
     def _judge_head(self, response: aiohttp.ClientResponse) -> tuple[Status, str | None]:

@@ -47,6 +47,21 @@ class CrawlSettings(BaseModel):
     max_retry_wait_seconds: float = Field(
         60.0, ge=0, description="Longest wait for a retry in a crawl; a longer Retry-After defers the origin's photos."
     )
+    adaptive_delay: bool = Field(
+        True, description="Space the requests to one origin by its latency divided by `per_host`; quick ones are not."
+    )
+    max_delay_seconds: float = Field(
+        60.0, ge=0, description="Longest adaptive delay (never above `max_retry_wait_seconds`)."
+    )
+    breaker_failures: int = Field(
+        20,
+        ge=0,
+        description="Timeouts, connection errors and 5xx in a row after which an origin is left alone; 0: never.",
+    )
+    breaker_pause_seconds: float = Field(
+        600.0, gt=0, description="How long it is left alone; its photos are deferred until then."
+    )
+    respect_robots: bool = Field(True, description="Read each origin's robots.txt and keep to it.")
     failure_pause_seconds: float = Field(
         3600.0, ge=0, description="Pause before a later crawl asks for a failed photo again; doubled for each failure."
     )
@@ -104,6 +119,11 @@ class CrawlSettings(BaseModel):
     def refresh_after(self) -> timedelta | None:
         """How old a stored photo must be to be asked for changes; None if it never is."""
         return None if self.refresh_after_days is None else timedelta(days=self.refresh_after_days)
+
+    @property
+    def product_token(self) -> str:
+        """The name by which robots.txt calls this crawler: the user agent without its version."""
+        return self.user_agent.partition("/")[0].strip()
 
     @property
     def agent_header(self) -> str:

@@ -62,6 +62,7 @@ class Bucket:
 class BucketStore:
     """One bucket's files, open for a crawl.
 
+    `deferrals` are (URL, moment): an origin that asked an earlier crawl not to be asked before that moment.
     Opening recovers what an interrupted crawl recorded, deletes shards that nothing names and plans what is due.
     Raises InputError if another process is crawling the bucket or its list has a doubled id.
     """
@@ -128,14 +129,6 @@ class BucketStore:
                 self._ledger.close()
                 self._close_writer()
 
-    @property
-    def deferrals(self) -> list[tuple[str, datetime]]:
-        """(final URL, moment) of the photos that stay deferred: their origins asked not to be asked before."""
-        is_deferred = pc.equal(self._manifest["status"], Status.DEFERRED.value)
-        is_kept = pc.fill_null(pc.equal(self._manifest["error"], f"{KEPT} {Status.DEFERRED}"), False)
-        rows = self._manifest.filter(pc.or_(is_deferred, is_kept)).to_pylist()
-        return [(row["final_url"] or row["url"], row["next_attempt_at"]) for row in rows if row["next_attempt_at"]]
-
     def stored_rows(self, indices: Sequence[int | None]) -> list[ManifestRow | None]:
         """The manifest's rows at some indices of `plan.due["stored"]`; None for None."""
         found = self._manifest.take(pa.array(indices, pa.int32())).to_pylist()
@@ -169,6 +162,7 @@ class BucketStore:
         self._files.delete_unnamed(named | {row.shard for row in recorded.values() if row.shard})
         self._num_synced = self._ledger.num_rows
         self._manifest = readable_rows(manifest, sizes)
+        self.deferrals = _deferrals(self._manifest, rows)
         made = self._plan(settings_of(manifest), manifest_table(recorded.values()), now)
         is_complete = path.exists() and self._manifest.num_rows == manifest.num_rows
         return replace(made, is_settled=made.is_settled and is_complete)
@@ -243,6 +237,21 @@ def read_manifest(path: Path) -> tuple[pa.Table, str]:
         )
     metadata = table.schema.metadata
     return table.cast(MANIFEST_SCHEMA.with_metadata(metadata)), hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _deferrals(manifest: pa.Table, recorded: list[ManifestRow]) -> list[tuple[str, datetime]]:
+    """(URL, moment) of the photos that are deferred, and of those that were and kept a stored picture.
+
+    What kept its picture does not know which of its URLs was deferred: the listed one or where that once led to.
+    """
+    is_deferred = pc.equal(manifest["status"], Status.DEFERRED.value)
+    is_kept = pc.fill_null(pc.equal(manifest["error"], f"{KEPT} {Status.DEFERRED}"), False)
+    names = ["status", "url", "final_url", "next_attempt_at"]
+    rows = manifest.select(names).filter(pc.or_(is_deferred, is_kept)).to_pylist()
+    found = [(row["final_url"] or row["url"], row["next_attempt_at"]) for row in rows]
+    found += [(row["url"], row["next_attempt_at"]) for row in rows if row["status"] == Status.OK.value]
+    found += [(row.final_url or row.url, row.next_attempt_at) for row in recorded if row.status is Status.DEFERRED]
+    return [(url, until) for url, until in found if until]
 
 
 def readable_rows(manifest: pa.Table, sizes: Mapping[str, int]) -> pa.Table:

@@ -26,7 +26,7 @@ def parse_url(text: str) -> URL:
 
 def origin_of(url: URL) -> str:
     """What politeness is measured by: scheme, host and port (RFC 6454)."""
-    return f"{url.scheme}://{url.raw_host}:{url.port}"
+    return f"{url.scheme}://{url.host_subcomponent}:{url.port}"
 
 
 def with_size_suffix(url: URL, suffix: str) -> URL:

@@ -62,11 +62,15 @@ class Asked:
 
 
 class PhotoServer:
-    """An aiohttp server: `/photos/<number>.jpg` is a picture, everything else what `answers` says."""
+    """An aiohttp server: `/photos/<number>.jpg` is a picture, everything else what `answers` says.
+
+    Requests for `/robots.txt` (404 unless it has an answer) are kept apart from the others.
+    """
 
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {}
         self.asked: list[Asked] = []
+        self.asked_for_robots: list[Asked] = []
         self.in_flight = self.most_in_flight = 0
         self.delay_seconds = 0.0
         self.understands_conditions = False
@@ -107,7 +111,8 @@ class PhotoServer:
         self.port = self._runner.addresses[0][1]
 
     async def _respond(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append(Asked(request.path_qs, time.monotonic(), dict(request.headers)))
+        asked = self.asked_for_robots if request.path == "/robots.txt" else self.asked
+        asked.append(Asked(request.path_qs, time.monotonic(), dict(request.headers)))
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
@@ -126,12 +131,17 @@ class PhotoServer:
             self.in_flight -= 1
 
 
+NO_ROBOTS = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
 RESET = object()
 """In a script: reset the connection."""
 
 
 class RawServer:
-    """Speaks a script to every request: bytes are sent, numbers are slept, RESET resets; then it hangs up."""
+    """Speaks a script to every request: bytes are sent, numbers are slept, RESET resets; then it hangs up.
+
+    A request for `/robots.txt` gets a proper 404, and no script.
+    """
 
     def __init__(self, *script: object) -> None:
         self._script = script
@@ -151,10 +161,11 @@ class RawServer:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.num_connections += 1
         try:
-            await reader.readuntil(b"\r\n\r\n")
-            for step in self._script:
+            head = await reader.readuntil(b"\r\n\r\n")
+            is_for_robots = head.startswith(b"GET /robots.txt ")
+            self.num_connections += not is_for_robots
+            for step in (NO_ROBOTS,) if is_for_robots else self._script:
                 await self._do(step, writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass

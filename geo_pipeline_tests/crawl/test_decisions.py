@@ -55,14 +55,12 @@ def test_a_long_retry_after_defers_instead_of_waiting() -> None:
     assert step == Outcome(Status.DEFERRED, pause_seconds=86_400, hold_seconds=86_400)
 
 
-def test_a_429_without_retry_after_holds_its_origin_and_a_500_does_not() -> None:
-    throttled = decide(VISIT, reply(Status.THROTTLED), SETTINGS, 0.5)
-    broken = decide(VISIT, reply(Status.SERVER_ERROR), SETTINGS, 0.5)
-    assert isinstance(throttled, Again)
-    assert isinstance(broken, Again)
-    assert throttled.hold_seconds > 0
-    assert broken.hold_seconds == 0
-    assert broken.wait_seconds > 0
+@pytest.mark.parametrize("status", [Status.THROTTLED, Status.SERVER_ERROR])
+def test_without_retry_after_a_retry_waits_and_holds_nobody_else(status: Status) -> None:
+    step = decide(VISIT, reply(status), SETTINGS, 0.5)
+    assert isinstance(step, Again)
+    assert step.hold_seconds == 0
+    assert step.wait_seconds > 0
 
 
 def test_back_off_doubles_has_jitter_and_a_limit() -> None:

@@ -42,7 +42,10 @@ def test_every_setting_that_decides_the_content_is_remembered_and_no_other() -> 
     values["refresh_after_days"] = 1.0
     for name, field in CrawlSettings.model_fields.items():
         default = field.default
-        value = values.get(name, default + 1 if isinstance(default, int | float) else ("p",))
+        value = values.get(
+            name,
+            not default if isinstance(default, bool) else default + 1 if isinstance(default, int | float) else ("p",),
+        )
         if isinstance(default, str):
             value = "other"
         changed = CrawlSettings(**{name: value})

@@ -23,7 +23,7 @@ def test_what_is_no_http_url_is_refused(text: str) -> None:
         ("http://Host/a", "http://host:80"),
         ("https://host/a", "https://host:443"),
         ("http://host:8080/a#part", "http://host:8080"),
-        ("http://[::1]:80/", "http://::1:80"),
+        ("http://[::1]:80/", "http://[::1]:80"),
     ],
 )
 def test_an_origin_is_scheme_host_and_port(text: str, origin: str) -> None:
