@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -128,15 +129,21 @@ class PhotoServer:
 
 RESET = object()
 """In a script: reset the connection."""
+NEXT_REQUEST = object()
+"""In a script: wait for another request on the same connection."""
 
 
 class RawServer:
-    """Speaks a script to every request: bytes are sent, numbers are slept, RESET resets; then it hangs up."""
+    """Speaks a script to every request: bytes are sent, numbers are slept, RESET resets; then it hangs up.
 
-    def __init__(self, *script: object) -> None:
-        self._script = script
+    `requests` are the request lines in the order of their arrival. With `tls` it speaks https.
+    """
+
+    def __init__(self, *script: object, tls: ssl.SSLContext | None = None) -> None:
+        self._script, self._tls = script, tls
         self._thread = LoopThread()
         self.num_connections = 0
+        self.requests: list[bytes] = []
         self._thread.run(self._start())
 
     def url(self, path: str = "/") -> str:
@@ -147,14 +154,16 @@ class RawServer:
         self._thread.close()
 
     async def _start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.num_connections += 1
         try:
-            await reader.readuntil(b"\r\n\r\n")
-            for step in self._script:
+            for step in (NEXT_REQUEST, *self._script):
+                if step is NEXT_REQUEST:
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    self.requests.append(head.partition(b"\r\n")[0])
                 await self._do(step, writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass

@@ -1,0 +1,88 @@
+"""Connections as a crawler needs them: each says when its answer is too slow, and whether it was already dead.
+
+Here lives what aiohttp does not tell about a connection; what a request makes of it is `fetching.py`'s business. The
+one idea: a connection counts the bytes of each answer from its first one on, head and body alike. So one rule catches
+a server that trickles, wherever it does, and a connection that ends before any byte of a later answer is known to have
+been closed while it was idle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from typing import Any
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+
+SLOW_AFTER_SECONDS = 5.0
+"""The minimum rate is asked for once an answer has had this long to arrive."""
+
+
+class TooSlowError(aiohttp.ClientError):
+    """An answer comes slower than the minimum rate."""
+
+
+class BrokenConnectionError(aiohttp.ClientConnectionError):
+    """The connection ended before the head of its answer was whole."""
+
+
+class StaleConnectionError(BrokenConnectionError):
+    """A kept connection ended before any byte of an answer: the server may never have seen the request."""
+
+
+class Connector(aiohttp.TCPConnector):
+    """Makes such connections; `options` are aiohttp's own."""
+
+    def __init__(self, min_bytes_per_second: int, **options: Any) -> None:  # noqa: ANN401 they are passed on
+        super().__init__(**options)
+        self._factory: Any = functools.partial(_Connection, asyncio.get_running_loop(), min_bytes_per_second)
+
+
+class _Connection(ResponseHandler):
+    """One connection and the answer that it is bringing."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, min_bytes_per_second: int) -> None:
+        super().__init__(loop)
+        self._min_bytes_per_second = min_bytes_per_second
+        self._num_requests = self._num_bytes = 0
+        self._first_byte_at = 0.0
+
+    def is_connected(self) -> bool:
+        """Whether it can take a request: a kept one that has brought anything unasked for would answer with that."""
+        return super().is_connected() and not self.should_close
+
+    def set_response_params(self, **params: Any) -> None:  # noqa: ANN401 they are passed on
+        """A request is about to be sent."""
+        self._num_requests += 1
+        self._num_bytes = 0
+        super().set_response_params(**params)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of an answer have come; its reader learns of it if they are too few."""
+        now = time.monotonic()
+        if not self._num_bytes:
+            self._first_byte_at = now
+        self._num_bytes += len(data)
+        seconds = now - self._first_byte_at
+        if seconds > SLOW_AFTER_SECONDS and self._num_bytes < seconds * self._min_bytes_per_second:
+            self._fail(TooSlowError(f"{self._num_bytes} bytes in {seconds:.0f} seconds"))
+        else:
+            super().data_received(data)
+
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        """The reader of the answer gets `exc`, by a name that aiohttp does not take for a reason to ask again.
+
+        It would repeat every request whose connection breaks, fresh or kept, unseen by those who count and pace them.
+        """
+        if isinstance(exc, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError):
+            is_stale = self._num_requests > 1 and not self._num_bytes
+            exc = (StaleConnectionError if is_stale else BrokenConnectionError)(str(exc) or type(exc).__name__)
+        super().set_exception(exc, *cause)
+
+    def _fail(self, error: Exception) -> None:
+        """End the answer, whether its head or its body is being read."""
+        self.set_exception(error)
+        if self._payload is not None:
+            self._payload.set_exception(error)
