@@ -15,6 +15,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
 
 SLOW_AFTER_SECONDS = 5.0
 """The minimum rate is asked for once an answer has had this long to arrive."""
@@ -67,7 +68,7 @@ class _Connection(ResponseHandler):
         self._num_bytes += len(data)
         seconds = now - self._first_byte_at
         if seconds > SLOW_AFTER_SECONDS and self._num_bytes < seconds * self._min_bytes_per_second:
-            self._fail(TooSlowError(f"{self._num_bytes} bytes in {seconds:.0f} seconds"))
+            self.set_exception(TooSlowError(f"{self._num_bytes} bytes in {seconds:.0f} seconds"))
         else:
             super().data_received(data)
 
@@ -80,9 +81,7 @@ class _Connection(ResponseHandler):
             is_stale = self._num_requests > 1 and not self._num_bytes
             exc = (StaleConnectionError if is_stale else BrokenConnectionError)(str(exc) or type(exc).__name__)
         super().set_exception(exc, *cause)
-
-    def _fail(self, error: Exception) -> None:
-        """End the answer, whether its head or its body is being read."""
-        self.set_exception(error)
-        if self._payload is not None:
-            self._payload.set_exception(error)
+        # by itself aiohttp tells of these two only whoever waits for the head
+        payload = self._payload
+        if isinstance(exc, TooSlowError | HttpProcessingError) and payload and not payload.is_eof():
+            payload.set_exception(exc if isinstance(exc, TooSlowError) else aiohttp.ClientPayloadError(str(exc)))

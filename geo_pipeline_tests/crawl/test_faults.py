@@ -129,6 +129,7 @@ SCRIPTS: dict[str, tuple[list[object], str]] = {
     "reset_body": ([HEAD + b"Content-Length: 9999\r\n\r\n" + PHOTO, 0.05, RESET], "truncated"),
     "cut_chunk": ([HEAD + b"Transfer-Encoding: chunked\r\n\r\nfff\r\nabc"], "truncated"),
     "bad_chunk": ([HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n"], "protocol_error"),
+    "bad_chunk_later": ([HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", 0.05, b"zz\r\n"], "protocol_error"),
     "bad_gzip": ([HEAD + b"Content-Encoding: gzip\r\n" + WHOLE], "protocol_error"),
     "two_lengths": ([HEAD + b"Content-Length: 1\r\n" + WHOLE], "protocol_error"),
     "hangs_up": ([], "connection"),
