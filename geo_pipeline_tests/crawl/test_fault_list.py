@@ -9,12 +9,8 @@ import hashlib
 import itertools
 import json
 import random
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,6 +34,7 @@ from geo_pipeline_tests.crawl.fault_site import (
     Fault,
     photo,
 )
+from geo_pipeline_tests.crawl.site_process import SiteProcess, site
 
 NUM_PHOTOS, NUM_FAULTS = 2000, 800
 NUM_SHARED, NUM_OWN = 100, 2
@@ -48,30 +45,6 @@ EACH = 8
 
 LATE_SECONDS = 0.05
 """Requests that a server sees so soon after it has asked for silence were on their way."""
-
-
-@dataclass
-class SiteProcess:
-    """The web in its own process; `report` is there once it has ended."""
-
-    ports: list[int]
-    canary: int
-    dead: int
-    report: dict[str, Any] = field(default_factory=dict)
-
-
-@contextmanager
-def site(num_origins: int) -> Iterator[SiteProcess]:
-    command = [sys.executable, "-m", "geo_pipeline_tests.crawl.fault_site", str(num_origins)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    try:
-        running = SiteProcess(**json.loads(process.stdout.readline()))
-        yield running
-        running.report |= json.loads(process.communicate(timeout=30)[0])
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @dataclass(frozen=True)
@@ -205,8 +178,9 @@ def test_every_fault_has_its_outcome_and_harms_nothing_else(tmp_path: Path) -> N
     hosts = {urlsplit(row.url).netloc for row in listed if row.url.startswith("http://127.0.0.1")}
     print(  # noqa: T201 as above
         f"{len(hosts)} origins, {faulty.requests} requests in {faulty.seconds:.0f} s "
-        f"({clean.seconds:.0f} s without faults), peak memory {faulty.peak_mb:.0f} MB ({clean.peak_mb:.0f} MB without), {len(web.report['holds'])} Retry-After, "
-        f"{len(late)} violations, {web.report['canary']} at the canary"
+        f"({clean.seconds:.0f} s without faults), peak memory {faulty.peak_mb:.0f} MB "
+        f"({clean.peak_mb:.0f} MB without), {len(web.report['holds'])} Retry-After, {len(late)} violations, "
+        f"{web.report['canary']} at the canary"
     )
     assert {row["status"] for row in clean.rows} == {"ok"}
     assert [(row.name, got) for row, got in zip(listed, faulty.rows, strict=True) if wrong(row, got)] == []
