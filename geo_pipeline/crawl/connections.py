@@ -1,9 +1,8 @@
 """Connections as a crawler needs them: each says when its answer is too slow, and whether it was already dead.
 
 Here lives what aiohttp does not tell about a connection; what a request makes of it is `fetching.py`'s business. The
-one idea: a connection counts the bytes of each answer from its first one on, head and body alike. So one rule catches
-a server that trickles, wherever it does, and a connection that ends before any byte of a later answer is known to have
-been closed while it was idle.
+one idea: a connection counts the bytes of each answer, and how many answers it has brought. So a head that trickles is
+noticed, and a connection that ends before any byte of a later answer is known to have been closed while it was idle.
 """
 
 from __future__ import annotations
@@ -18,11 +17,16 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
 SLOW_AFTER_SECONDS = 5.0
-"""The minimum rate is asked for once an answer has had this long to arrive."""
+"""The minimum rate is asked for once a head or a body has had this long to arrive."""
+
+
+def is_too_slow(num_bytes: int, seconds: float, min_bytes_per_second: int) -> bool:
+    """Whether so many bytes in so many seconds are below the minimum rate."""
+    return seconds > SLOW_AFTER_SECONDS and num_bytes < seconds * min_bytes_per_second
 
 
 class TooSlowError(aiohttp.ClientError):
-    """An answer comes slower than the minimum rate."""
+    """The head of an answer comes slower than the minimum rate."""
 
 
 class BrokenConnectionError(aiohttp.ClientConnectionError):
@@ -61,14 +65,14 @@ class _Connection(ResponseHandler):
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of an answer have come; its reader learns of it if they are too few."""
+        """Bytes of an answer have come; whoever waits for its head learns of it if they are too few."""
         now = time.monotonic()
         if not self._num_bytes:
             self._first_byte_at = now
         self._num_bytes += len(data)
-        seconds = now - self._first_byte_at
-        if seconds > SLOW_AFTER_SECONDS and self._num_bytes < seconds * self._min_bytes_per_second:
-            self.set_exception(TooSlowError(f"{self._num_bytes} bytes in {seconds:.0f} seconds"))
+        seconds, is_head = now - self._first_byte_at, self._payload is None or self._payload.is_eof()
+        if is_head and is_too_slow(self._num_bytes, seconds, self._min_bytes_per_second):
+            self.set_exception(TooSlowError(f"{self._num_bytes} bytes of the head in {seconds:.0f} seconds"))
         else:
             super().data_received(data)
 
@@ -81,7 +85,7 @@ class _Connection(ResponseHandler):
             is_stale = self._num_requests > 1 and not self._num_bytes
             exc = (StaleConnectionError if is_stale else BrokenConnectionError)(str(exc) or type(exc).__name__)
         super().set_exception(exc, *cause)
-        # by itself aiohttp tells of these two only whoever waits for the head
+        # aiohttp tells of this only whoever waits for the head: a broken body would last until its deadline
         payload = self._payload
-        if isinstance(exc, TooSlowError | HttpProcessingError) and payload and not payload.is_eof():
-            payload.set_exception(exc if isinstance(exc, TooSlowError) else aiohttp.ClientPayloadError(str(exc)))
+        if isinstance(exc, HttpProcessingError) and payload and not payload.is_eof():
+            payload.set_exception(aiohttp.ClientPayloadError(str(exc)))

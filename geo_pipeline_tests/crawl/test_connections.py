@@ -20,6 +20,7 @@ from yarl import URL
 
 from geo_pipeline.crawl import address_guard
 from geo_pipeline.crawl.bucket import Bucket, crawl_buckets
+from geo_pipeline.crawl.budget import ByteBudget
 from geo_pipeline.crawl.clock import utc_now
 from geo_pipeline.crawl.fetching import Fetcher
 from geo_pipeline.crawl.settings import CrawlSettings
@@ -68,9 +69,10 @@ def test_what_a_server_says_while_nothing_is_asked_answers_no_later_request(
 
     async def two_with_a_pause() -> list[bytes]:
         async with Fetcher(quick(f"127.0.0.1:{server.port}"), utc_now) as fetcher:
-            first = await fetcher.request(URL(server.url()))
-            await asyncio.sleep(0.15)
-            return [first.body, (await fetcher.request(URL(server.url()))).body]
+            with ByteBudget(10_000_000).lease() as lease:
+                first = await fetcher.request(URL(server.url()), lease)
+                await asyncio.sleep(0.15)
+                return [first.body, (await fetcher.request(URL(server.url()), lease)).body]
 
     assert asyncio.run(two_with_a_pause()) == [PHOTO, PHOTO]
     assert server.num_connections == 2
