@@ -331,7 +331,6 @@ OF_ORIGINS: dict[str, Fault] = {
 
 _HELPERS = {
     "good": Fault("ok", lambda asked: (answer(photo(asked.number)),)),
-    "small": Fault("ok", lambda asked: (answer(base_picture(asked.number, (96, 72))),)),
     "loop_back": Fault("redirect_error", redirect("/loop/{number}.jpg")),
 }
 """What is asked for besides: the good photos, and where redirects lead."""

@@ -71,7 +71,7 @@ def asked_again(requests: list[list[Any]], ends: list[float]) -> list[int]:
 def test_five_kills_at_random_moments_leave_the_store_of_an_undisturbed_crawl(tmp_path: Path) -> None:
     chance = random.Random(SEED)  # noqa: S311 moments
     with site(1) as web:
-        urls = {str(number): f"http://127.0.0.1:{web.ports[0]}/small/{number}.jpg" for number in range(NUM_PHOTOS)}
+        urls = {str(number): f"http://127.0.0.1:{web.ports[0]}/good/{number}.jpg" for number in range(NUM_PHOTOS)}
         settings = CrawlSettings(
             concurrency=CONCURRENCY,
             per_host=CONCURRENCY,
@@ -83,7 +83,7 @@ def test_five_kills_at_random_moments_leave_the_store_of_an_undisturbed_crawl(tm
         begun, ends = time.time(), []
         directory = tmp_path / "killed"
         for _ in range(NUM_KILLS):
-            moment = chance.uniform(0.0, 0.15) * seconds
+            moment = chance.uniform(0.02, 0.18) * seconds
             ends.append(kill_after(moment, child.start(urls, directory, settings)))
             print(f"killed after {moment:.2f} s, {check_interrupted(directory)} recorded")  # noqa: T201 to be shown
         last = child.start(urls, directory, settings)
