@@ -7,4 +7,5 @@ shard format (geo_pipeline.shards).
 How a photo travels: `planning` finds it due; `frontier` holds it until its origin may be asked; `fetching` makes one
 request; `decisions` (pure) says what follows: another hop, another try, or an outcome; `photo` turns the body into an
 upright sRGB JPEG; `storage` appends it to a shard and to the `ledger`; the finished bucket becomes its manifest.
+`OUTCOMES.md` says what becomes of each URL.
 """

@@ -64,13 +64,21 @@ def _embedded_v4(address: IPv6Address) -> IPv4Address | None:
 
 def check_literal_host(url: URL, allow_origins: Collection[str]) -> None:
     """Raise BlockedAddressError if the URL's host is an address that is neither public nor an allowed origin."""
-    host = url.host or ""
+    host = url.raw_host or ""
     try:
-        public = is_public(host)
+        public = is_public(_plain_address(host))
     except ValueError:
         return  # a name: the resolver judges it
     if not public and _origin(host, url.port or 0) not in allow_origins:
         raise BlockedAddressError(f"{host} is not a public address")
+
+
+def _plain_address(host: str) -> str:
+    """The usual form of an IPv4 address in one of its old forms (`127.1`, `0x7f000001`, `017700000001`)."""
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return host
 
 
 Addresses = list[tuple[socket.AddressFamily, str]]

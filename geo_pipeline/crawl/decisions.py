@@ -14,7 +14,7 @@ from yarl import URL
 
 from geo_pipeline.crawl.fetching import Reply
 from geo_pipeline.crawl.settings import CrawlSettings
-from geo_pipeline.crawl.urls import InvalidUrlError, matches_any, parse_url
+from geo_pipeline.crawl.urls import InvalidUrlError, join_url, matches_any
 from geo_pipeline.shards.manifest import ManifestRow, Status
 
 MAX_PAUSE_SECONDS = 30 * 86_400.0
@@ -108,8 +108,8 @@ def pause_seconds(visit: Visit[Owner], settings: CrawlSettings) -> float:
 def _follow(visit: Visit[Owner], location: str, settings: CrawlSettings) -> Again[Owner] | Outcome:
     """One hop further, unless the target is no photo's place."""
     try:
-        target = parse_url(str(visit.target.join(URL(location))))
-    except (InvalidUrlError, ValueError, TypeError) as error:
+        target = join_url(visit.target, location)
+    except InvalidUrlError as error:
         return Outcome(Status.REDIRECT_ERROR, f"redirect to {location[:200]!r}: {error}"[:300])
     if matches_any(str(target), settings.placeholder_urls):
         return Outcome(Status.PLACEHOLDER, f"redirect to {target}"[:300])

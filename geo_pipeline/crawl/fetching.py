@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
@@ -20,18 +20,26 @@ from yarl import URL
 
 from geo_pipeline.crawl.address_guard import BlockedAddressError, GuardedResolver, check_literal_host
 from geo_pipeline.crawl.budget import Lease
+from geo_pipeline.crawl.connections import Connector, StaleConnectionError, TooSlowError, is_too_slow
 from geo_pipeline.crawl.headers import opt_out, retry_after_seconds
 from geo_pipeline.crawl.settings import CrawlSettings
 from geo_pipeline.shards.manifest import Status
-
-SLOW_AFTER_SECONDS = 5.0
-"""The minimum rate is asked for once a body has had this long to arrive."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _WITHOUT_CONTENT = frozenset({204, 205})
 _NOT_MODIFIED = 304
 _DNS_SECONDS = 300
 _DNS_NAMES = 10_000
+_ENDED_EARLY = (ContentLengthError, TransferEncodingError)
+_FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Status], ...] = (
+    (BlockedAddressError, Status.BLOCKED_ADDRESS),
+    (TooSlowError, Status.TOO_SLOW),
+    (TimeoutError, Status.TIMEOUT),
+    ((aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError), Status.INVALID_URL),
+    ((aiohttp.ClientConnectionError, OSError), Status.CONNECTION),
+)
+"""What an error means: the first line counts that names its class. The others are breaches of the protocol."""
+
 _HEADERS = {"Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
 
 
@@ -87,8 +95,12 @@ class Fetcher:
     async def __aenter__(self) -> Self:
         resolver = GuardedResolver(self._settings.allow_origins, self._settings.timeout_seconds)
         # Limits of connections are the frontier's: it must know about them to choose what to ask next.
-        connector = aiohttp.TCPConnector(
-            limit=0, resolver=resolver, ttl_dns_cache=_DNS_SECONDS, dns_cache_max_size=_DNS_NAMES
+        connector = Connector(
+            self._settings.min_bytes_per_second,
+            limit=0,
+            resolver=resolver,
+            ttl_dns_cache=_DNS_SECONDS,
+            dns_cache_max_size=_DNS_NAMES,
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -111,22 +123,38 @@ class Fetcher:
         """
         self.requests += 1
         asked = known.as_headers() if known else {}
-        started = time.monotonic()
+        began = asyncio.get_running_loop().time()
+        deadline = began + self._settings.timeout_seconds
         try:
             check_literal_host(url, self._settings.allow_origins)
-            async with asyncio.timeout(self._settings.timeout_seconds) as deadline:
-                async with self._session.get(url, allow_redirects=False, headers=asked) as response:
-                    latency = time.monotonic() - started
-                    if start_only is None:
-                        turns = _Turns(lease, deadline)
-                        reply = await self._read(url, response, turns, is_conditional=bool(asked))
-                    else:
+            async with asyncio.timeout_at(deadline):
+                response = await self._head(url, asked)
+            latency = asyncio.get_running_loop().time() - began
+            async with response:
+                if start_only is None:
+                    reply = await self._read(url, response, lease, deadline, is_conditional=bool(asked))
+                else:
+                    async with asyncio.timeout_at(deadline):
                         reply = await self._read_start(url, response, lease, start_only)
-                    return replace(reply, latency_seconds=latency)
-        except (aiohttp.ClientError, BlockedAddressError, OSError, ValueError) as error:
-            return Reply(url, _failure(error), error=f"{type(error).__name__}: {error}"[:300])
+            return replace(reply, latency_seconds=latency)
+        except Exception as error:  # noqa: BLE001 no answer, however odd, may end the whole crawl
+            return Reply(url, _failure(error), error=_described(error))
 
-    async def _read(self, url: URL, response: aiohttp.ClientResponse, turns: _Turns, *, is_conditional: bool) -> Reply:
+    async def _head(self, url: URL, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """The head of the answer.
+
+        A request whose kept connection turns out to have been closed goes over the next one (RFC 9112, section 9.3.1),
+        at last over a fresh one.
+        """
+        while True:
+            try:
+                return await self._session.get(url, allow_redirects=False, headers=headers)
+            except StaleConnectionError:
+                continue
+
+    async def _read(
+        self, url: URL, response: aiohttp.ClientResponse, lease: Lease, deadline: float, *, is_conditional: bool
+    ) -> Reply:
         """Judge the headers, then read the body if it is worth reading."""
         headers = response.headers
         status, error = self._judge_head(response)
@@ -134,7 +162,7 @@ class Fetcher:
         if is_conditional and response.status == _NOT_MODIFIED:
             status, error = Status.OK, None
         elif status is Status.OK:
-            status, error, body, received = await self._read_body(response, turns)
+            status, error, body, received = await self._read_body(response, lease, deadline)
         return Reply(
             url,
             status,
@@ -143,9 +171,9 @@ class Fetcher:
             bytes_received=received,
             location=headers.get("Location") if response.status in _REDIRECTS else None,
             retry_after=retry_after_seconds(headers.get("Retry-After"), self._now()),
-            etag=headers.get("ETag"),
-            last_modified=headers.get("Last-Modified"),
-            error=error,
+            etag=_readable(headers.get("ETag")),
+            last_modified=_readable(headers.get("Last-Modified")),
+            error=_readable(error),
         )
 
     async def _read_start(self, url: URL, response: aiohttp.ClientResponse, lease: Lease, num_bytes: int) -> Reply:
@@ -180,47 +208,45 @@ class Fetcher:
         return Status.OK, None
 
     async def _read_body(
-        self, response: aiohttp.ClientResponse, turns: _Turns
+        self, response: aiohttp.ClientResponse, lease: Lease, deadline: float
     ) -> tuple[Status, str | None, bytes, int]:
         """(status, error, body, bytes received): the body comes back only if it is whole."""
         chunks: list[bytes] = []
         received, started = 0, time.monotonic()
         try:
-            while chunk := await response.content.readany():
-                chunks.append(chunk)
-                received += len(chunk)
-                if received > self._settings.max_bytes:
-                    compressed = "Content-Encoding" in response.headers
-                    return (Status.BOMB if compressed else Status.TOO_LARGE), f"over {received} bytes", b"", received
-                seconds = time.monotonic() - started
-                started += await turns.wait(len(chunk))
-                if seconds > SLOW_AFTER_SECONDS and received < seconds * self._settings.min_bytes_per_second:
-                    return Status.TOO_SLOW, f"{received} bytes in {seconds:.0f} seconds", b"", received
-        except aiohttp.ClientPayloadError as error:
-            return _payload_failure(error), str(error.__cause__ or error)[:300], b"", received
+            async with asyncio.timeout_at(deadline) as end:
+                while chunk := await response.content.readany():
+                    chunks.append(chunk)
+                    received += len(chunk)
+                    if received > self._settings.max_bytes:
+                        return _beyond_limit(response), f"over {received} bytes", b"", received
+                    seconds = time.monotonic() - started
+                    started += await _turn(lease, len(chunk), end)
+                    if is_too_slow(received, seconds, self._settings.min_bytes_per_second):
+                        return Status.TOO_SLOW, f"{received} bytes in {seconds:.0f} seconds", b"", received
+        except TimeoutError:
+            return Status.TIMEOUT, f"{received} bytes of the body came before the deadline", b"", received
+        except (aiohttp.ClientError, OSError) as error:
+            return _failure(error), _described(error.__cause__ or error), b"", received
         if not received:
             return Status.EMPTY, None, b"", 0
         return Status.OK, None, b"".join(chunks), received
 
 
-@dataclass(frozen=True, slots=True)
-class _Turns:
-    """A body's place in the byte budget; time spent waiting there is not the server's."""
+async def _turn(lease: Lease, num_bytes: int, deadline: asyncio.Timeout) -> float:
+    """Count bytes of a body that have arrived and return when more may be read.
 
-    lease: Lease
-    deadline: asyncio.Timeout
-
-    async def wait(self, num_bytes: int) -> float:
-        """Count bytes that have arrived and return when more may be read; seconds waited."""
-        if not self.lease.add(num_bytes):
-            return 0.0
-        loop = asyncio.get_running_loop()
-        began, when = loop.time(), self.deadline.when()
-        self.deadline.reschedule(None)
-        await self.lease.turn()
-        waited = loop.time() - began
-        self.deadline.reschedule(when + waited if when is not None else None)
-        return waited
+    The seconds waited for the byte budget, which are returned, are not the server's: the deadline is put off by them.
+    """
+    if not lease.add(num_bytes):
+        return 0.0
+    loop = asyncio.get_running_loop()
+    began, when = loop.time(), deadline.when()
+    deadline.reschedule(None)
+    await lease.turn()
+    waited = loop.time() - began
+    deadline.reschedule(when + waited if when is not None else None)
+    return waited
 
 
 def _status_of_code(code: int) -> Status:
@@ -234,21 +260,26 @@ def _status_of_code(code: int) -> Status:
     return by_class.get(code // 100, Status.PROTOCOL_ERROR)
 
 
-def _payload_failure(error: aiohttp.ClientPayloadError) -> Status:
-    """A body cut short, or one that breaks the rules of its encoding."""
-    cut_short = isinstance(error.__cause__, ContentLengthError | TransferEncodingError)
-    return Status.TRUNCATED if cut_short else Status.PROTOCOL_ERROR
+def _beyond_limit(response: aiohttp.ClientResponse) -> Status:
+    """The status of a body that has outgrown the limit."""
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    return Status.TOO_LARGE if encoding in {"", "identity"} else Status.BOMB
 
 
-def _failure(error: Exception) -> Status:
-    """The status of a request that brought no answer."""
-    match error:
-        case BlockedAddressError():
-            return Status.BLOCKED_ADDRESS
-        case TimeoutError():
-            return Status.TIMEOUT
-        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
-            return Status.INVALID_URL
-        case aiohttp.ClientConnectionError() | OSError():
-            return Status.CONNECTION
-    return Status.PROTOCOL_ERROR
+def _failure(error: BaseException) -> Status:
+    """The status of a request that broke off."""
+    if isinstance(error, aiohttp.ClientPayloadError) and isinstance(error.__cause__, _ENDED_EARLY):
+        return Status.TRUNCATED
+    return next((status for kinds, status in _FAILURES if isinstance(error, kinds)), Status.PROTOCOL_ERROR)
+
+
+def _described(error: BaseException) -> str:
+    """What the manifest says of an error."""
+    if isinstance(error, TimeoutError):
+        return "no head of an answer came before the deadline"
+    return _readable(f"{type(error).__name__}: {error}") or ""
+
+
+def _readable(text: str | None) -> str | None:
+    """A header's text as it can be stored: not too long, and without what is no UTF-8."""
+    return text and text[:300].encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -9,12 +9,15 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+_LONGEST_SECONDS = 10 * 365 * 86_400.0
+"""A Retry-After beyond this means the same to a crawl, and dates stay within what dates can say."""
+
 _FORBIDDING = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
 _DIRECTIVES_WITH_VALUES = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
 
 
 def retry_after_seconds(value: str | None, now: datetime) -> float | None:
-    """Seconds to wait by a Retry-After header (RFC 9110, section 10.2.3), never negative; None if absent or unreadable.
+    """Seconds to wait by a Retry-After header (RFC 9110, section 10.2.3), 0 to ten years; None if absent or unreadable.
 
     `value` is a number of seconds or an HTTP date.
     """
@@ -22,14 +25,14 @@ def retry_after_seconds(value: str | None, now: datetime) -> float | None:
         return None
     text = value.strip()
     if text.isascii() and text.isdigit():
-        return float(text[:12])
+        return min(float(text), _LONGEST_SECONDS)
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
+    return min(max(0.0, (moment - now).total_seconds()), _LONGEST_SECONDS)
 
 
 def opt_out(robots_tags: Iterable[str], tdm_reservation: str | None, user_agent: str) -> str | None:

@@ -68,7 +68,7 @@ class CrawlSettings(BaseModel):
     refresh_after_days: float | None = Field(
         None, gt=0, description="Ask whether a stored photo has changed once it is so old; absent: never."
     )
-    min_bytes_per_second: int = Field(512, ge=0, description="A body slower than this is given up after 5 seconds.")
+    min_bytes_per_second: int = Field(512, ge=0, description="An answer slower than this is given up after 5 seconds.")
     max_redirects: int = Field(5, ge=0, description="Redirects followed for one photo.")
     max_bytes: int = Field(20_000_000, ge=1, description="Largest body accepted, in bytes.")
     max_bytes_in_flight: int = Field(

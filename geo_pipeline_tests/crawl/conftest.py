@@ -25,7 +25,7 @@ def server() -> Iterator[PhotoServer]:
 def raw_server() -> Iterator[Callable[..., RawServer]]:
     """Starts servers that speak the script they are given."""
     with ExitStack() as stack:
-        yield lambda *script: stack.enter_context(closing(RawServer(*script)))
+        yield lambda *script, **options: stack.enter_context(closing(RawServer(*script, **options)))
 
 
 @pytest.fixture

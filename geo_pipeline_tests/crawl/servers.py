@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -135,18 +136,23 @@ NO_ROBOTS = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r
 
 RESET = object()
 """In a script: reset the connection."""
+NEXT_REQUEST = object()
+"""In a script: wait for another request on the same connection."""
 
 
 class RawServer:
     """Speaks a script to every request: bytes are sent, numbers are slept, RESET resets; then it hangs up.
 
     A request for `/robots.txt` gets a proper 404, and no script.
+
+    `requests` are the request lines in the order of their arrival. With `tls` it speaks https.
     """
 
-    def __init__(self, *script: object) -> None:
-        self._script = script
+    def __init__(self, *script: object, tls: ssl.SSLContext | None = None) -> None:
+        self._script, self._tls = script, tls
         self._thread = LoopThread()
         self.num_connections = 0
+        self.requests: list[bytes] = []
         self._thread.run(self._start())
 
     def url(self, path: str = "/") -> str:
@@ -157,15 +163,20 @@ class RawServer:
         self._thread.close()
 
     async def _start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.num_connections += 1
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            is_for_robots = head.startswith(b"GET /robots.txt ")
-            self.num_connections += not is_for_robots
-            for step in (NO_ROBOTS,) if is_for_robots else self._script:
+            for step in (NEXT_REQUEST, *self._script):
+                if step is NEXT_REQUEST:
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    if head.startswith(b"GET /robots.txt "):
+                        self.num_connections -= 1
+                        await self._do(NO_ROBOTS, writer)
+                        return
+                    self.requests.append(head.partition(b"\r\n")[0])
                 await self._do(step, writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass

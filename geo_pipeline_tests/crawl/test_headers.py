@@ -22,6 +22,8 @@ NOW = datetime(1999, 12, 31, 23, 59, 29, tzinfo=UTC)
         ("soon", None),
         ("-5", None),
         ("", None),
+        ("9" * 400, 315_360_000.0),  # ten years: no later date breaks anything
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 315_360_000.0),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
