@@ -46,13 +46,20 @@ class Contender:
 
 
 def our_command(job: Job, folder: Path) -> list[str]:
-    """`geo-pipeline download`, politeness as it comes, but for the limit of the one origin."""
+    """`geo-pipeline download`, as polite as it comes, but for the connections to the one origin."""
+    return [sys.executable, "-m", "geo_pipeline.cli", "download", *_our_options(job, folder)]
+
+
+def library_command(job: Job, folder: Path) -> list[str]:
+    """The same without the command."""
+    return [sys.executable, "-m", "crawling.library", *_our_options(job, folder)]
+
+
+def _our_options(job: Job, folder: Path) -> list[str]:
     return [
-        *(sys.executable, "-m", "crawling.library"),
-        *("--url-csv", str(job.url_csv), "--output", str(folder)),
+        *("--url-csv", str(job.url_csv), "--output", str(folder), "--allow-origin", job.origin),
         *("--image-size", str(job.image_size), "--quality", str(job.quality), "--retries", "0"),
         *("--concurrency", str(job.concurrency), "--per-host", str(job.concurrency)),
-        *("--allow-origin", job.origin, "--ignore-robots"),
     ]
 
 
@@ -104,6 +111,7 @@ def peer_stored(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 OURS = Contender("geo-pipeline", our_command, our_stored)
+LIBRARY = Contender("crawl_buckets", library_command, our_stored)
 PROTOTYPE = Contender("prototype", prototype_command, our_stored)
 
 
@@ -125,3 +133,9 @@ def peer_python(python: str, folder: Path) -> Path:
         subprocess.run([uv, "venv", "--quiet", "--clear", "--python", python, environment], check=True)
         subprocess.run([uv, "pip", "install", "--quiet", "--python", interpreter, PEER], check=True)
     return interpreter
+
+
+def version_of(python: Path) -> str:
+    """The version of a Python, such as 3.12.1."""
+    code = "import platform; print(platform.python_version())"
+    return subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip()

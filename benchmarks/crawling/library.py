@@ -1,32 +1,45 @@
-"""TEMPORARY: our crawl through the library, with the command's options, until the command is there."""
+"""Our crawl without the command around it: `crawl_buckets` on one bucket.
+
+`python -m crawling.library --url-csv FILE --output FOLDER ...` takes those of the command's options that matter here.
+"""
+
+from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.csv
 
 from geo_pipeline.crawl.bucket import Bucket, crawl_buckets
 from geo_pipeline.crawl.settings import CrawlSettings
 
-parser = argparse.ArgumentParser()
-for name in ("url-csv", "output", "allow-origin"):
-    parser.add_argument(f"--{name}")
-for name in ("image-size", "quality", "concurrency", "per-host", "retries"):
-    parser.add_argument(f"--{name}", type=int)
-parser.add_argument("--ignore-robots", action="store_true")
-o = parser.parse_args()
-table = pyarrow.csv.read_csv(
-    o.url_csv, convert_options=pyarrow.csv.ConvertOptions(column_types={"image_id": "string"})
-).rename_columns(["photo_id", "url"])
-settings = CrawlSettings(
-    image_size=o.image_size,
-    quality=o.quality,
-    concurrency=o.concurrency,
-    per_host=o.per_host,
-    retries=o.retries,
-    allow_origins=(o.allow_origin,),
-)
-if __name__ == "__main__":
-    for result in crawl_buckets([Bucket("bench-000", table, Path(o.output))], settings):
+
+def main() -> None:
+    """Read the arguments and crawl."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--url-csv", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--allow-origin", required=True)
+    for name in ("--image-size", "--quality", "--retries", "--concurrency", "--per-host"):
+        parser.add_argument(name, type=int, required=True)
+    options = parser.parse_args()
+    listed = pa.csv.read_csv(options.url_csv).rename_columns(["photo_id", "url"])
+    for result in crawl_buckets([Bucket("list-000", listed, options.output)], _settings(options)):
         if result.error:
             raise result.error
+
+
+def _settings(options: argparse.Namespace) -> CrawlSettings:
+    return CrawlSettings(
+        image_size=options.image_size,
+        quality=options.quality,
+        retries=options.retries,
+        concurrency=options.concurrency,
+        per_host=options.per_host,
+        allow_origins=(options.allow_origin,),
+    )
+
+
+if __name__ == "__main__":
+    main()
