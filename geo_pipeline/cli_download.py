@@ -59,6 +59,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         help=str(CrawlSettings.model_fields["allow_origins"].description),
     )
+    robots = parser.add_mutually_exclusive_group()
+    robots.add_argument("--respect-robots", dest="respect_robots", action="store_true", help="the default")
+    robots.add_argument("--ignore-robots", dest="respect_robots", action="store_false", help="of your own server, say")
+    parser.set_defaults(respect_robots=True)
     parser.add_argument("--removal-list", type=Path, metavar="FILE", help="CSV of photos that must not be kept")
     parser.add_argument("--skip-bad-rows", action="store_true", help="leave them out and write them to rejects.csv")
     parser.add_argument("--start-over", action="store_true", help="forget what earlier downloads left in the folder")
@@ -122,7 +126,8 @@ def _settings(options: argparse.Namespace) -> CrawlSettings:
     """The settings of the crawl. Raises InputError naming the option of a value that cannot be."""
     given = {name: getattr(options, name) for name in _SETTINGS if getattr(options, name) is not None}
     try:
-        return CrawlSettings(**given, allow_origins=tuple(options.allow_origin))
+        origins = tuple(options.allow_origin)
+        return CrawlSettings(**given, allow_origins=origins, respect_robots=options.respect_robots)
     except ValidationError as error:
         lines = []
         for each in error.errors():

@@ -101,6 +101,17 @@ def test_underscores_shuffling_and_the_size_suffix(
     assert {min(row["width"], row["height"]) for row in check_store(tmp_path).values()} == {50}
 
 
+def test_robots_txt_is_kept_to_unless_told_otherwise(
+    run: Callable[..., int], server: PhotoServer, tmp_path: Path
+) -> None:
+    write_list(server, tmp_path, 3)
+    server.answer("/robots.txt", body=b"User-agent: *\nDisallow: /photos/2")
+    assert run() == 0
+    assert [row["status"] for row in check_store(tmp_path).values()] == ["ok", "ok", "robots_disallowed"]
+    assert run("--start-over", "--ignore-robots") == 0
+    assert [row["status"] for row in check_store(tmp_path).values()] == ["ok"] * 3
+
+
 def test_a_long_list_is_crawled_in_parts_and_follows_its_changes(
     run: Callable[..., int], server: PhotoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
