@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 from geo_pipeline.errors import InputError
 from geo_pipeline.shards.manifest import ManifestRow, Status
 
+_COLUMNS = tuple(field.name for field in fields(ManifestRow))
 _TIMES = ("fetched_at", "next_attempt_at")
 
 
@@ -66,7 +67,8 @@ class Ledger:
 
     def append(self, row: ManifestRow) -> None:
         """Record a photo's row; its record must be in the shard already."""
-        self._write({name: value for name, value in asdict(row).items() if value is not None})
+        values = ((name, getattr(row, name)) for name in _COLUMNS)  # `asdict` copies, which takes longer than all else
+        self._write({name: value for name, value in values if value is not None})
         self.num_rows += 1
 
     def mark_synced(self, num_rows: int) -> None:

@@ -19,10 +19,11 @@ import pyarrow.compute as pc
 
 from geo_pipeline.crawl.ledger import row_of
 from geo_pipeline.crawl.planning import merge, plan
+from geo_pipeline.crawl.recorded import Recorded
 from geo_pipeline.crawl.remembered import doubted_statuses, remembered_settings, settings_of
 from geo_pipeline.crawl.settings import CrawlSettings
 from geo_pipeline.crawl.storage import LEDGER, MANIFEST, Bucket, read_manifest, readable_rows
-from geo_pipeline.shards.manifest import ManifestRow, Status, manifest_table
+from geo_pipeline.shards.manifest import ManifestRow, Status
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def outlook(bucket: Bucket, settings: CrawlSettings, now: datetime) -> Outlook:
     present = remembered_settings(settings)
     doubted = doubted_statuses(settings_of(manifest), present)
     manifest = readable_rows(manifest, bucket.shard_files.sizes()).replace_schema_metadata(None)
-    recorded = manifest_table({row.photo_id: row for row in _recorded(bucket.directory / LEDGER, present)}.values())
+    recorded = Recorded(_recorded(bucket.directory / LEDGER, present)).table()
     due = plan(photos, manifest, recorded, now, doubted=doubted, refresh_after=settings.refresh_after).due
     others = photos.filter(pc.invert(pc.is_in(photos["photo_id"], due["photo_id"].combine_chunks())))
     return Outlook(due, merge(others, manifest, recorded))

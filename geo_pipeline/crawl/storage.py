@@ -21,11 +21,12 @@ from geo_pipeline import store
 from geo_pipeline.crawl.compaction import ShardFiles, compact, named_shards
 from geo_pipeline.crawl.ledger import Ledger
 from geo_pipeline.crawl.planning import KEPT, Plan, merge, plan
+from geo_pipeline.crawl.recorded import Recorded
 from geo_pipeline.crawl.remembered import doubted_statuses, remembered_settings, settings_of
 from geo_pipeline.crawl.settings import CrawlSettings
 from geo_pipeline.errors import InputError
 from geo_pipeline.shards.format import DamagedRecordError, ShardWriter, unpack_record
-from geo_pipeline.shards.manifest import MANIFEST_SCHEMA, ManifestRow, Status, empty_manifest, manifest_table
+from geo_pipeline.shards.manifest import MANIFEST_SCHEMA, ManifestRow, Status, empty_manifest
 
 MANIFEST = "manifest.parquet"
 LEDGER = "ledger.jsonl"
@@ -93,6 +94,7 @@ class BucketStore:
             self._num_in_shard += 1
             row = replace(row, shard=writer.path.name, offset=offset, length=length)
         self._ledger.append(row)
+        self._recorded.append(row)
         return row
 
     def sync(self) -> None:
@@ -156,14 +158,16 @@ class BucketStore:
             base, self._remembered, lambda row, durable: _is_whole(self._files.folder, sizes, row, is_durable=durable)
         )
         self._forget_doubted_rows(base)
-        rows = list(self._ledger.rows())
-        self._continue_shard([row for row in rows if row.shard and row.shard not in named])
-        recorded = {row.photo_id: row for row in rows}
-        self._files.delete_unnamed(named | {row.shard for row in recorded.values() if row.shard})
+        self._recorded = Recorded(self._ledger.rows())
+        recorded = self._recorded.table()
+        self._continue_shard(
+            recorded.filter(pc.invert(pc.is_in(recorded["shard"], pa.array([*named, None], pa.string()))))
+        )
+        self._files.delete_unnamed(named | named_shards(recorded))
         self._num_synced = self._ledger.num_rows
         self._manifest = readable_rows(manifest, sizes)
-        self.deferrals = _deferrals(self._manifest, rows)
-        made = self._plan(settings_of(manifest), manifest_table(recorded.values()), now)
+        self.deferrals = _deferrals(self._manifest, recorded)
+        made = self._plan(settings_of(manifest), recorded, now)
         is_complete = path.exists() and self._manifest.num_rows == manifest.num_rows
         return replace(made, is_settled=made.is_settled and is_complete)
 
@@ -182,18 +186,18 @@ class BucketStore:
         for row in holding:
             self._ledger.append(row)
 
-    def _continue_shard(self, written: list[ManifestRow]) -> None:
+    def _continue_shard(self, written: pa.Table) -> None:
         """Reopen the shard that an interrupted crawl was writing, cut back to its last recorded byte.
 
         `written` are the rows whose records it wrote: a shard that the manifest names is never opened again.
         """
-        if not written:
+        last = pc.max(written["shard"]).as_py()
+        if last is None:
             return
-        last = max(row.shard or "" for row in written)
-        rows = [row for row in written if row.shard == last]
-        end = max((row.offset or 0) + (row.length or 0) for row in rows)
+        rows = written.filter(pc.equal(written["shard"], last))
+        end = pc.max(pc.add(rows["offset"], rows["length"])).as_py()
         self._writer = ShardWriter(self._files.folder / last, end)
-        self._num_in_shard = len(rows)
+        self._num_in_shard = rows.num_rows
 
     def _shard(self) -> ShardWriter:
         """The shard that takes the next record."""
@@ -210,8 +214,7 @@ class BucketStore:
         """Shards first, then the manifest, then the deletion of what it no longer names."""
         if self._writer:
             self._writer.sync()
-        recorded = manifest_table({row.photo_id: row for row in self._ledger.rows()}.values())
-        manifest = merge(self.photos, self._manifest, recorded)
+        manifest = merge(self.photos, self._manifest, self._recorded.table())
         manifest = compact(self._files, manifest, self._settings.records_per_shard)
         manifest = manifest.replace_schema_metadata(self._remembered)
         store.sync_folder(self._files.folder)
@@ -239,18 +242,18 @@ def read_manifest(path: Path) -> tuple[pa.Table, str]:
     return table.cast(MANIFEST_SCHEMA.with_metadata(metadata)), hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _deferrals(manifest: pa.Table, recorded: list[ManifestRow]) -> list[tuple[str, datetime]]:
+def _deferrals(manifest: pa.Table, recorded: pa.Table) -> list[tuple[str, datetime]]:
     """(URL, moment) of the photos that are deferred, and of those that were and kept a stored picture.
 
     What kept its picture does not know which of its URLs was deferred: the listed one or where that once led to.
     """
-    is_deferred = pc.equal(manifest["status"], Status.DEFERRED.value)
-    is_kept = pc.fill_null(pc.equal(manifest["error"], f"{KEPT} {Status.DEFERRED}"), False)
-    names = ["status", "url", "final_url", "next_attempt_at"]
-    rows = manifest.select(names).filter(pc.or_(is_deferred, is_kept)).to_pylist()
+    names = ["status", "url", "final_url", "next_attempt_at", "error"]
+    known = pa.concat_tables([manifest.select(names).replace_schema_metadata(None), recorded.select(names)])
+    is_deferred = pc.equal(known["status"], Status.DEFERRED.value)
+    is_kept = pc.fill_null(pc.equal(known["error"], f"{KEPT} {Status.DEFERRED}"), False)
+    rows = known.filter(pc.or_(is_deferred, is_kept)).to_pylist()
     found = [(row["final_url"] or row["url"], row["next_attempt_at"]) for row in rows]
     found += [(row["url"], row["next_attempt_at"]) for row in rows if row["status"] == Status.OK.value]
-    found += [(row.final_url or row.url, row.next_attempt_at) for row in recorded if row.status is Status.DEFERRED]
     return [(url, until) for url, until in found if until]
 
 
