@@ -24,12 +24,12 @@ from geo_pipeline import store
 from geo_pipeline.crawl.bucket import Bucket, BucketResult, CrawlProgress, crawl_buckets
 from geo_pipeline.crawl.clock import utc_now
 from geo_pipeline.crawl.compaction import ShardFiles
+from geo_pipeline.crawl.duplicates import originals
 from geo_pipeline.crawl.outlook import outlook
 from geo_pipeline.crawl.settings import CrawlSettings
 from geo_pipeline.crawl.storage import MANIFEST
 from geo_pipeline.crawl.summary import count_by_host
 from geo_pipeline.errors import InputError
-from geo_pipeline.photos.joins import originals
 from geo_pipeline.photos.list_parts import divide_url_csv
 from geo_pipeline.photos.removals import Removals, read_removals
 from geo_pipeline.shards.manifest import MANIFEST_SCHEMA

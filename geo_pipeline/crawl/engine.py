@@ -34,7 +34,7 @@ from geo_pipeline.crawl.tally import Tally
 from geo_pipeline.crawl.urls import InvalidUrlError, origin_of, parse_url, with_size_suffix
 from geo_pipeline.shards.manifest import ManifestRow, Status
 
-WAITING_PHOTOS = 10_000
+WAITING_PHOTOS = 5_000
 """Photos that wait in memory for their turn; the others stay in their bucket's table."""
 
 _SYNC_SECONDS = 1.0

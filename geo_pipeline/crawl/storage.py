@@ -212,6 +212,7 @@ class BucketStore:
 
     def _replace_manifest(self) -> pa.Table:
         """Shards first, then the manifest, then the deletion of what it no longer names."""
+        pa.system_memory_pool().release_unused()  # what bodies and pixels have taken: 20,000 rows need the room
         if self._writer:
             self._writer.sync()
         manifest = merge(self.photos, self._manifest, self._recorded.table())

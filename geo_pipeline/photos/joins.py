@@ -7,11 +7,9 @@ its result does not depend on the order of rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pyarrow as pa
 
-_MEMORY_LIMIT = "256MB"
 _SHARD = """m.photo_set || '/' || m.bucket || '/' || m.shard as shard, m."offset", m.length"""
 
 
@@ -44,21 +42,6 @@ def mark_duplicates(manifest: pa.Table) -> pa.Table:
         """,
         manifest=manifest,
     )
-
-
-def originals(manifests: Sequence[Path]) -> pa.Table:
-    """`source_sha256, photo_id`: the smallest id of each body that several stored photos of some Parquet files share.
-
-    Needs little memory whatever the number of photos.
-    """
-    import duckdb
-
-    with duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "threads": 1}) as connection:
-        return connection.sql(
-            """select source_sha256, min(photo_id) as photo_id from read_parquet($paths) where status = 'ok'
-            group by source_sha256 having count(*) > 1""",
-            params={"paths": [str(path) for path in manifests]},
-        ).to_arrow_table()
 
 
 def downloaded_and_labelled(
