@@ -83,7 +83,7 @@ def test_five_kills_at_random_moments_leave_the_store_of_an_undisturbed_crawl(tm
         begun, ends = time.time(), []
         directory = tmp_path / "killed"
         for _ in range(NUM_KILLS):
-            moment = chance.uniform(0.02, 0.18) * seconds
+            moment = chance.uniform(0.08, 0.18) * seconds
             ends.append(kill_after(moment, child.start(urls, directory, settings)))
             print(f"killed after {moment:.2f} s, {check_interrupted(directory)} recorded")  # noqa: T201 to be shown
         last = child.start(urls, directory, settings)
