@@ -26,7 +26,6 @@ from pathlib import Path
 
 from crawling.checking import check_sizes, expected_sizes, mean_psnr
 from crawling.contenders import (
-    LIBRARY,
     OURS,
     PEER,
     PROTOTYPE,
@@ -75,7 +74,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--image-size", type=int, default=320, help="short side of stored pictures (default: 320)")
     parser.add_argument("--quality", type=int, default=95, help="JPEG quality of stored pictures (default: 95)")
     parser.add_argument("--concurrency", type=int, help="requests at once (default: what is best for img2dataset)")
-    parser.add_argument("--library", action="store_true", help="our side without the command, by crawl_buckets")
     parser.add_argument("--no-peer", action="store_true", help="leave img2dataset out")
     parser.add_argument("--peer-python", default=sys.executable, help="Python for img2dataset: a version or a path")
     parser.add_argument("--peer-folder", type=Path, default=PEER_FOLDER, help=f"of its environments ({PEER_FOLDER})")
@@ -86,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def compare(options: argparse.Namespace, folder: Path) -> None:
     """Run the contenders in turn and print the ratios."""
-    contenders = [LIBRARY if options.library else OURS, PROTOTYPE]
+    contenders = [OURS, PROTOTYPE]
     version = "none"
     if not options.no_peer:
         python = peer_python(options.peer_python, options.peer_folder)

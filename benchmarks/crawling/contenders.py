@@ -47,16 +47,8 @@ class Contender:
 
 def our_command(job: Job, folder: Path) -> list[str]:
     """`geo-pipeline download`, as polite as it comes, but for the connections to the one origin."""
-    return [sys.executable, "-m", "geo_pipeline.cli", "download", *_our_options(job, folder)]
-
-
-def library_command(job: Job, folder: Path) -> list[str]:
-    """The same without the command."""
-    return [sys.executable, "-m", "crawling.library", *_our_options(job, folder)]
-
-
-def _our_options(job: Job, folder: Path) -> list[str]:
     return [
+        *(sys.executable, "-m", "geo_pipeline.cli", "download"),
         *("--url-csv", str(job.url_csv), "--output", str(folder), "--allow-origin", job.origin),
         *("--image-size", str(job.image_size), "--quality", str(job.quality), "--retries", "0"),
         *("--concurrency", str(job.concurrency), "--per-host", str(job.concurrency)),
@@ -111,7 +103,6 @@ def peer_stored(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 OURS = Contender("geo-pipeline", our_command, our_stored)
-LIBRARY = Contender("crawl_buckets", library_command, our_stored)
 PROTOTYPE = Contender("prototype", prototype_command, our_stored)
 
 
