@@ -46,6 +46,9 @@ class ChecksSettings(BaseModel):
 
     min_ok_percent: float = Field(default=50.0, ge=0, le=100, description="share of `ok` photos of each photo set")
     max_rejected_percent: float = Field(default=1.0, ge=0, le=100, description="share of bad rows of the input files")
+    verify_again_days: float = Field(
+        default=30.0, ge=0, description="shards that have not changed are read again after so many days; 0: each time"
+    )
     accuracy_floors: dict[int, float] = Field(
         default_factory=dict, description="radius in km -> percent that f* must reach on every benchmark"
     )
@@ -72,6 +75,9 @@ class Profile(BaseModel):
     scenes: dict[str, str] = Field(default_factory=dict, description="scene -> metadata column of its probability")
     removal_list: Path | None = Field(
         default=None, description="CSV with columns photo_id, author or url: photos that nothing here may keep"
+    )
+    keep_duplicates: bool = Field(
+        default=False, description="whether training and validation keep photos whose file is that of another id"
     )
     crawl: CrawlSettings = Field(default_factory=CrawlSettings)
     partitionings: dict[str, PartitioningSource] = Field(description="partitionings by name, coarse first")

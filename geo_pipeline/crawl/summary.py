@@ -1,10 +1,12 @@
-"""What came of a crawl, by host: for the end of a command and for the Dagster page.
+"""What came of a crawl, by host and by photo set: for the end of a command and for the Dagster page.
 
 Pure functions of manifests. The one idea: a host is the one in the list's URL, wherever a redirect led, so the rows
 add up to the list, and a person can act on them.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -33,15 +35,14 @@ def outcomes_by_host(counts: pa.Table, hosts: int = HOSTS) -> pa.Table:
     by_photos = [("photos", "descending"), ("host", "ascending")]
     first = _summed(counts, "host").sort_by(by_photos)["host"].slice(0, hosts)
     shown = pc.if_else(pc.is_in(counts["host"], first.combine_chunks()), counts["host"], OTHER_HOSTS)
-    rows = _summed(counts.set_column(0, "host", shown), "host", "status").to_pylist()
-    count_of = {(row["host"], row["status"]): row["photos"] for row in rows}
-    by_status = {row["status"]: row["photos"] for row in _summed(counts, "status").to_pylist()}
-    failures = sorted(by_status.keys() - {Status.OK.value}, key=lambda name: (-by_status[name], name))
-    names = [*first.to_pylist(), *([OTHER_HOSTS] if any(host == OTHER_HOSTS for host, _ in count_of) else [])]
-    columns = {each: [count_of.get((name, each), 0) for name in names] for each in (Status.OK.value, *failures)}
-    photos = [sum(row) for row in zip(*columns.values(), strict=True)]
-    schema = pa.schema([("host", pa.string()), *((name, pa.int64()) for name in ("photos", *columns))])
-    return pa.table({"host": names, "photos": photos, **columns}, schema=schema)
+    shown_counts = _summed(counts.set_column(0, "host", shown), "host", "status")
+    return _crossed(shown_counts, [*first.to_pylist(), OTHER_HOSTS])
+
+
+def outcomes_by_photo_set(manifest: pa.Table) -> pa.Table:
+    """Columns as in `outcomes_by_host`, a row for each `photo_set` of a manifest (`photo_set, status`), by name."""
+    counts = _counted(manifest.select(["photo_set", "status"]))
+    return _crossed(counts, sorted(pc.unique(counts["photo_set"]).to_pylist()))
 
 
 def outcomes_by_host_text(counts: pa.Table, hosts: int = HOSTS) -> str:
@@ -51,6 +52,20 @@ def outcomes_by_host_text(counts: pa.Table, hosts: int = HOSTS) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     aligned = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows)
     return "\n".join("  ".join(row).rstrip() for row in aligned)
+
+
+def _crossed(counts: pa.Table, order: Sequence[str]) -> pa.Table:
+    """Counts (name, `status`, `photos`) as a table with a column for each status; names in this order, if they occur."""
+    title = counts.column_names[0]
+    count_of = {(row[title], row["status"]): row["photos"] for row in counts.to_pylist()}
+    by_status = {row["status"]: row["photos"] for row in _summed(counts, "status").to_pylist()}
+    failures = sorted(by_status.keys() - {Status.OK.value}, key=lambda name: (-by_status[name], name))
+    occurring = {name for name, _ in count_of}
+    names = [name for name in order if name in occurring]
+    columns = {each: [count_of.get((name, each), 0) for name in names] for each in (Status.OK.value, *failures)}
+    photos = [sum(row) for row in zip(*columns.values(), strict=True)]
+    schema = pa.schema([(title, pa.string()), *((name, pa.int64()) for name in ("photos", *columns))])
+    return pa.table({title: names, "photos": photos, **columns}, schema=schema)
 
 
 def _hosts(urls: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from geo_pipeline.crawl.progress import BucketProgress, BucketResult, CrawlProgress, OriginFigures
 
 ASSET = "photo_shards"
-FIRST_SECONDS = 1.0
+FIRST_SECONDS = 3.0
 EVERY_SECONDS = 10.0
 LONGEST_SECONDS = 60.0
 SLOWEST_SHOWN = 10

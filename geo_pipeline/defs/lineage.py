@@ -42,7 +42,12 @@ ORIGINS: Mapping[str, Origin] = {
     "url_lists": Origin((f"{TABLES}.photos:write_url_lists", PHOTO_SET)),  # its settings are observed: see inputs.py
     "photo_shards": Origin(("defs.crawling:crawl_into_shards",), tuple(f"crawl.{name}" for name in CONTENT_SETTINGS)),
     "photo_manifest": Origin(
-        (f"{TABLES}.photos:photo_manifest", "defs.checks:enough_photos_downloaded", "defs.checks:url_lists_are_clean"),
+        (
+            f"{TABLES}.photos:photo_manifest",
+            "defs.checks:enough_photos_downloaded",
+            "defs.checks:url_lists_are_clean",
+            "defs.checks:stored_photos_are_sound",
+        ),
         ("photo_sets.*.buckets", "checks.min_ok_percent", "checks.max_rejected_percent"),
     ),
     "photo_metadata": Origin(
@@ -54,8 +59,8 @@ ORIGINS: Mapping[str, Origin] = {
     "cells_fine": Origin((f"{TABLES}.cells:_cells_asset",), ("partitionings.fine", ROLES)),
     "cell_hierarchy": Origin((f"{TABLES}.cells:cell_hierarchy",)),
     "photo_classes": Origin((f"{TABLES}.cells:photo_classes",)),
-    "training_photos": Origin((f"{TABLES}.training:training_photos",), (ROLES,)),
-    "validation_photos": Origin((f"{TABLES}.training:validation_photos",), (ROLES,)),
+    "training_photos": Origin((f"{TABLES}.training:training_photos",), (ROLES, "keep_duplicates")),
+    "validation_photos": Origin((f"{TABLES}.training:validation_photos",), (ROLES, "keep_duplicates")),
     "geo_model": Origin((f"{TABLES}.training:geo_model", "training.__main__"), ("training",)),
     "benchmark_predictions": Origin(
         (f"{TABLES}.benchmarks:benchmark_predictions",), ("evaluation.crops", "evaluation.combine", ROLES)
@@ -111,6 +116,7 @@ NOT_READ: Mapping[str, str] = {
     "photo_sets.*.metadata_csv": "observed by content, as `metadata_files`",
     "removal_list": "observed by content, in `url_files` and `metadata_files`",
     "crawl.*": "how photos are fetched, not what is stored (except those of photo_shards)",
+    "checks.verify_again_days": "when stored photos are read again",
     "schedule.*": "when something runs",
     "world*": "where the bundled world's photos are served",
     "training.model_params.num_workers": "how photos are read, not which",

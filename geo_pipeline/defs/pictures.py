@@ -47,3 +47,13 @@ def photo_sheet_picture(manifest: pa.Table, shards_root: Path) -> dg.MarkdownMet
     reader = ShardReader(shards_root)
     rows = stored.take(pa.array(chosen)).to_pylist()
     return png(photo_sheet([reader.image(row["path"], row["offset"], row["length"]) for row in rows]))
+
+
+def outcome_pictures(manifest: pa.Table) -> dict[str, dg.MarkdownMetadataValue]:
+    """What came of the downloads: bars by photo set and by host."""
+    from geo_pipeline.crawl.summary import count_by_host, outcomes_by_host, outcomes_by_photo_set
+    from geo_pipeline.evaluation.figures import outcome_bars
+
+    by_host = outcomes_by_host(count_by_host(manifest))
+    tables = {"outcomes_by_set": outcomes_by_photo_set(manifest), "outcomes_by_host": by_host}
+    return {name: png(outcome_bars(counts)) for name, counts in tables.items() if counts.num_rows}

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from geo_pipeline.evaluation.accuracy import HIERARCHY, head_label
-from geo_pipeline.evaluation.theme import ACCENT, INK, MARK, MUTED, RULE, STEPS, styled
+from geo_pipeline.evaluation.theme import ACCENT, INK, MARK, MUTED, NEAR_TO_FAR, RULE, STEPS, styled
 
 _SIZE = (5.4, 3.5)  # inches: small, so that the text stays readable on a phone
 _NEAREST_KM = 0.5
@@ -76,6 +76,37 @@ def histogram_figure(values: npt.NDArray[np.float64], label: str, *, logarithmic
         axes.set_xlabel(label)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     return figure
+
+
+def outcomes_figure(counts: pa.Table) -> Figure:
+    """Outcomes as shares of photos: a bar for each row, `ok` first, then the most frequent failures.
+
+    counts: a column of names, `photos`, `ok` and a column for each other outcome, the most frequent first.
+    """
+    names, photos = counts.column(0).to_pylist(), counts["photos"].to_numpy()
+    parts = _outcome_parts(counts)
+    with styled():
+        figure = Figure(figsize=(_SIZE[0] * 1.5, 1.4 + 0.3 * len(names)), layout="constrained")
+        axes = figure.add_subplot(xlim=(0, 100))
+        left = np.zeros(len(names))
+        for (outcome, numbers), colour in zip(parts.items(), (MARK, *reversed(NEAR_TO_FAR), MUTED), strict=False):
+            shares = 100 * numbers / np.maximum(photos, 1)
+            axes.barh(range(len(names)), shares, left=left, color=colour, label=outcome, height=0.7)
+            left += shares
+        labels = [f"{name}  ({count:,})" for name, count in zip(names, photos.tolist(), strict=True)]
+        axes.set_yticks(range(len(names)), labels)
+        axes.set_ylim(len(names) - 0.4, -0.6)  # the first row on top
+        axes.xaxis.set_major_formatter(PercentFormatter(decimals=0))
+        figure.legend(frameon=False, labelcolor=INK, loc="outside upper center", ncols=4)
+    return figure
+
+
+def _outcome_parts(counts: pa.Table) -> dict[str, npt.NDArray[np.int64]]:
+    """Photos by outcome, one number for each row; outcomes beyond the colours are added up."""
+    parts = {name: counts[name].to_numpy() for name in counts.column_names[2:]}
+    shown = dict(list(parts.items())[: 1 + len(NEAR_TO_FAR)])
+    rest = [numbers for name, numbers in parts.items() if name not in shown]
+    return shown | ({"other outcomes": np.sum(rest, axis=0)} if rest else {})
 
 
 def _over_epochs(epochs: Sequence[int], series: Mapping[str, Sequence[float]]) -> tuple[Figure, Axes]:

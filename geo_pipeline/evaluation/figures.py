@@ -17,7 +17,7 @@ from geo_pipeline.evaluation.metrics import MetricRow, loss_series
 from geo_pipeline.evaluation.sheet import photo_sheet
 from geo_pipeline.evaluation.theme import png
 
-__all__ = ["cells_map", "error_distribution", "error_map", "histogram", "loss_curves", "photo_sheet"]
+__all__ = ["cells_map", "error_distribution", "error_map", "histogram", "loss_curves", "outcome_bars", "photo_sheet"]
 
 
 def cells_map(cells: Mapping[str, pa.Table]) -> bytes:
@@ -47,3 +47,11 @@ def loss_curves(rows: Sequence[MetricRow]) -> bytes:
 def histogram(values: npt.NDArray[np.float64], label: str, *, logarithmic: bool = False) -> bytes:
     """How often which values occur (for example photos per cell, levels); label: what the values are, with unit."""
     return png(charts.histogram_figure(values, label, logarithmic=logarithmic))
+
+
+def outcome_bars(counts: pa.Table) -> bytes:
+    """Outcomes of downloads as shares, a bar for each row.
+
+    counts: a column of names (photo sets, hosts), `photos`, `ok` and a column for each other outcome, at least one row.
+    """
+    return png(charts.outcomes_figure(counts))

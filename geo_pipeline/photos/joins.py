@@ -45,9 +45,16 @@ def mark_duplicates(manifest: pa.Table) -> pa.Table:
 
 
 def downloaded_and_labelled(
-    manifest: pa.Table, metadata: pa.Table, classes: pa.Table, photo_sets: Sequence[str]
+    manifest: pa.Table,
+    metadata: pa.Table,
+    classes: pa.Table,
+    photo_sets: Sequence[str],
+    *,
+    keep_duplicates: bool = False,
 ) -> pa.Table:
-    """Photos of some sets that were downloaded, are no duplicate and have a class in at least one partitioning.
+    """Photos of some sets that were downloaded and have a class in at least one partitioning.
+
+    Of photos with the same file only the one with the smallest id is taken, unless `keep_duplicates`.
 
     `manifest`: photo_manifest; `metadata`: photo_metadata; `classes`: photo_classes. The result has `photo_id,
     photo_set, latitude, longitude`, the class columns, the scene probabilities, `image_sha256`, and `shard` (path below
@@ -60,14 +67,15 @@ def downloaded_and_labelled(
         select d.photo_id, d.photo_set, d.latitude, d.longitude, {", ".join([*labels, *scenes])},
             m.image_sha256, {_SHARD}
         from manifest m join metadata d using (photo_set, photo_id) join classes c using (photo_set, photo_id)
-        where m.status = 'ok' and m.duplicate_of is null and coalesce({", ".join(labels)}) is not null
-            and list_contains($photo_sets, d.photo_set)
+        where m.status = 'ok' and ($keep_duplicates or m.duplicate_of is null)
+            and coalesce({", ".join(labels)}) is not null and list_contains($photo_sets, d.photo_set)
         order by d.photo_set, d.photo_id
         """,  # noqa: S608 -- the names are columns of our own tables
         manifest=manifest,
         metadata=metadata,
         classes=classes,
         photo_sets=list(photo_sets),
+        keep_duplicates=keep_duplicates,
     )
 
 

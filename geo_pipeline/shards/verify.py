@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import accumulate
 from pathlib import Path
 
 import pyarrow as pa
@@ -54,14 +55,22 @@ def verify_photos(manifest: pa.Table, root: Path, *, threads: int = THREADS) -> 
     `manifest` needs `photo_id, shard, offset, length, image_sha256`; `shard` is a path below `root`, null where nothing
     is stored.
     """
-    stored = manifest.select(_COLUMNS).filter(pc.is_valid(manifest["shard"]))
-    stored = stored.sort_by([("shard", "ascending"), ("offset", "ascending")])
-    counts = pc.value_counts(stored["shard"].combine_chunks()).field("counts").to_pylist()
-    starts = [sum(counts[:k]) for k in range(len(counts))]
-    shards = [stored.slice(start, count) for start, count in zip(starts, counts, strict=True)]
+    shards = stored_shards(manifest).values()
     with ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
         for problems in pool.map(lambda rows: _problems(rows, root), shards):
             yield from problems
+
+
+def stored_shards(manifest: pa.Table) -> dict[str, pa.Table]:
+    """The rows of each shard that a manifest names, in file order, by the shard's name; columns as they are read."""
+    stored = manifest.select(_COLUMNS).filter(pc.is_valid(manifest["shard"]))
+    stored = stored.sort_by([("shard", "ascending"), ("offset", "ascending")])
+    counts = pc.value_counts(stored["shard"].combine_chunks()).to_pylist()
+    ends = accumulate(each["counts"] for each in counts)
+    return {
+        each["values"]: stored.slice(end - each["counts"], each["counts"])
+        for each, end in zip(counts, ends, strict=True)
+    }
 
 
 def _problems(rows: pa.Table, root: Path) -> Sequence[Problem]:

@@ -1,15 +1,20 @@
-"""The running Dagster page in a real Chromium: every group and every asset is there, and a bad profile says why not."""
+"""The running Dagster page in a real Chromium: groups, assets, a running bucket, a bad profile."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from geo_pipeline_tests.browser.page import CHROMIUM, chromium, dagster_page
 from geo_pipeline_tests.conftest import free_port
+from geo_pipeline_tests.crawl.servers import PhotoServer
 from geo_pipeline_tests.defs.test_definitions import GRAPH
 
 pytestmark = [
@@ -68,6 +73,45 @@ def test_a_wrong_profile_is_explained_on_the_page(
         page.goto(f"{address}/locations")
         page.get_by_text("View error").first.click()
         page.get_by_text("crawl.concurency: unknown key; did you mean concurrency?").first.wait_for()
+
+
+@pytest.mark.slow
+def test_the_page_of_a_running_bucket_tells_how_far_it_is(
+    write_profile: Callable[..., Path], environment: dict[str, str], tmp_path: Path
+) -> None:
+    urls, program = tmp_path / "urls.csv", str(Path(sys.executable).with_name("geo-pipeline"))
+    environment["DAGSTER_HOME"] = str(tmp_path / "small" / "dagster")  # where the command line writes its events
+    everything = os.environ | environment
+    command = [program, "materialize", "url_lists,photo_shards", "--bucket", "world_train-000"]
+    served = ["dagster", "dev", "-w", "workspace.yaml"]
+    with closing(PhotoServer()) as server:
+        changes = {"url_csv": str(urls), "buckets": 1}
+        write_profile(
+            crawl__allow_origins=[server.origin],
+            crawl__per_host=2,
+            **{f"photo_sets__world_train__{key}": value for key, value in changes.items()},
+        )
+        urls.write_text(photo_list(server, 5), encoding="utf-8")
+        subprocess.run(command, env=everything, check=True)
+        urls.write_text(photo_list(server, 90), encoding="utf-8")
+        server.delay_seconds = 1.0
+        with dagster_page(environment, tmp_path / "log", free_port(), *served) as address, chromium() as browser:
+            page = browser.new_page(viewport={"width": 1600, "height": 1400})
+            with subprocess.Popen(command, env=everything) as crawl:
+                page.goto(f"{address}/assets/photo_shards?view=partitions&partition=world_train-000")
+                page.get_by_text("photos_done", exact=True).first.wait_for(timeout=60_000)
+                for told in ("photos_total", "outcome_ok", "slowest_hosts", "Observed in run"):
+                    assert page.get_by_text(told).count() > 0, told
+                page.screenshot(path=tmp_path / "running.png")
+                assert crawl.poll() is None, "the bucket was finished before the page was looked at"
+                assert crawl.wait(120) == 0
+            page.reload()
+            page.get_by_text("outcomes_by_host", exact=True).first.wait_for()
+            page.screenshot(path=tmp_path / "finished.png")
+
+
+def photo_list(server: PhotoServer, count: int) -> str:
+    return "".join(f"{number}.jpg,{server.url(f'/photos/{number}.jpg')}\n" for number in range(count))
 
 
 @pytest.mark.slow

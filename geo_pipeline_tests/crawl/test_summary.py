@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geo_pipeline.crawl.summary import NO_HOST, OTHER_HOSTS, count_by_host, outcomes_by_host, outcomes_by_host_text
+from geo_pipeline.crawl.summary import (
+    NO_HOST,
+    OTHER_HOSTS,
+    count_by_host,
+    outcomes_by_host,
+    outcomes_by_host_text,
+    outcomes_by_photo_set,
+)
 from geo_pipeline.shards.manifest import Status, empty_manifest
 
 URLS = st.builds(
@@ -60,3 +67,11 @@ def test_failures_stand_in_columns_by_their_number_and_zeros_are_left_out_of_the
 @pytest.mark.parametrize("hosts", [1, 20])
 def test_an_empty_manifest_has_no_hosts(hosts: int) -> None:
     assert outcomes_by_host(count_by_host(empty_manifest()), hosts).to_pydict() == {"host": [], "photos": [], "ok": []}
+
+
+def test_photo_sets_are_counted_in_the_order_of_their_names() -> None:
+    manifest = pa.table({"photo_set": ["b", "a", "b", "b"], "status": ["ok", "gone", "gone", "timeout"]})
+    assert outcomes_by_photo_set(manifest).to_pylist() == [
+        {"photo_set": "a", "photos": 1, "ok": 0, "gone": 1, "timeout": 0},
+        {"photo_set": "b", "photos": 3, "ok": 1, "gone": 1, "timeout": 1},
+    ]

@@ -66,7 +66,7 @@ def test_the_manifest_has_every_listed_photo_and_the_checks_pass(project: Projec
     assert manifest.num_rows == listed == 100
     assert set(manifest["status"].to_pylist()) >= {"ok"}
     assert all(check.passed for check in result.get_asset_check_evaluations())
-    assert len(result.get_asset_check_evaluations()) == 3
+    assert len(result.get_asset_check_evaluations()) == 5
 
 
 def test_too_few_downloads_stop_what_follows(project: Project, write_profile: Callable[..., Path]) -> None:

@@ -1,6 +1,7 @@
 import io
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from PIL import Image
@@ -116,3 +117,19 @@ def test_a_sheet_shows_each_photo_once_in_rows() -> None:
         assert sheet.getpixel((10 + 24 * (k % 2), 10 + 24 * (k // 2))) == (*colour, 255)
     assert sheet.getpixel((34, 34))[3] == 0
     assert opened(figures.photo_sheet([jpeg(1)])).size == (96, 96)
+
+
+def test_bars_of_outcomes_are_shares_in_order_and_add_up() -> None:
+    failures = {f"failure_{k}": [10 - k, 0] for k in range(8)}
+    counts = pa.table({"host": ["a", "b"], "photos": [100, 7], "ok": [48, 7], **failures})
+    (axes,) = charts.outcomes_figure(counts).axes
+    widths = np.array([[bar.get_width() for bar in container] for container in axes.containers])
+    assert widths[:, 0].tolist() == pytest.approx([48, 10, 9, 8, 7, 6, 5 + 4 + 3])
+    assert widths.sum(axis=0).tolist() == pytest.approx([100, 100])
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["a  (100)", "b  (7)"]
+    colours = {container[0].get_facecolor() for container in axes.containers}
+    assert len(colours) == len(axes.containers)
+    assert (
+        opened(figures.outcome_bars(counts)).height
+        < opened(figures.outcome_bars(pa.concat_tables([counts] * 9))).height
+    )

@@ -68,6 +68,11 @@ def tables() -> tuple[pa.Table, pa.Table, pa.Table]:
     return mark_duplicates(listed), metadata, classes
 
 
+def test_duplicates_are_training_photos_where_they_are_kept(tables: tuple[pa.Table, pa.Table, pa.Table]) -> None:
+    kept = downloaded_and_labelled(*tables, ["s"], keep_duplicates=True)
+    assert kept["photo_id"].to_pylist() == ["a", "z_same"]
+
+
 def test_training_photos_are_downloaded_labelled_originals_of_the_set(
     tables: tuple[pa.Table, pa.Table, pa.Table],
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +16,7 @@ from PIL import Image
 
 from geo_pipeline.shards.format import ShardWriter
 from geo_pipeline.shards.manifest import ManifestRow, Status, manifest_table
+from geo_pipeline.shards.verified import Verification, verify_changed
 from geo_pipeline.shards.verify import Fault, verify_photos
 
 
@@ -88,3 +91,55 @@ def test_metadata_in_a_stored_photo_is_another_fault(tmp_path: Path) -> None:
     (problem,) = verify_photos(manifest_table([row]), tmp_path)
     assert problem.fault is Fault.FOREIGN_CONTENT
     assert "a comment (COM) at byte" in problem.found
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def verified(manifest: pa.Table, root: Path, days_later: float = 0.0, rules: str = "") -> Verification:
+    memory, now = root / "verified.json", NOW + timedelta(days=days_later)
+    return verify_changed(manifest, root, memory, rules=rules, now=now, again_after=timedelta(days=30))
+
+
+def test_what_was_found_sound_is_not_read_again_until_it_is_long_ago(manifest: pa.Table, tmp_path: Path) -> None:
+    assert verified(manifest, tmp_path) == Verification((), {}, num_photos=6, num_read=6)
+    assert verified(manifest, tmp_path, 29).num_read == 0
+    assert verified(manifest, tmp_path, 30).num_read == 6
+    assert verified(manifest, tmp_path, 59).num_read == 0
+    assert verified(manifest, tmp_path, 59, rules="other").num_read == 6
+
+
+def test_a_shard_that_changed_is_read_and_no_other(manifest: pa.Table, tmp_path: Path) -> None:
+    verified(manifest, tmp_path)
+    shard = tmp_path / "shard-1.msg"
+    os.utime(shard, ns=(0, shard.stat().st_mtime_ns + 1))
+    assert verified(manifest, tmp_path).num_read == 2
+    without_one = manifest.filter(pa.array([each != "5" for each in manifest["photo_id"].to_pylist()]))
+    assert (verified(without_one, tmp_path).num_photos, verified(manifest, tmp_path).num_read) == (5, 2)
+
+
+def test_a_damaged_shard_is_read_until_it_is_mended(manifest: pa.Table, tmp_path: Path) -> None:
+    shard = tmp_path / "shard-1.msg"
+    sound = shard.read_bytes()
+    shard.write_bytes(sound[:-1])
+    for _ in range(2):
+        found = verified(manifest, tmp_path)
+        assert [problem.photo_id for problem in found.problems] == ["3"]
+        assert found.counts == {Fault.DISAGREES: 1}
+    assert found.num_read == 2
+    shard.unlink()
+    assert [problem.found for problem in verified(manifest, tmp_path).problems] == ["the shard is not there"]
+    shard.write_bytes(sound)
+    assert verified(manifest, tmp_path).problems == ()
+    assert verified(manifest, tmp_path).num_read == 0
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"shard-1.msg": 3}', '{"shard-1.msg": {"mark": 1}}'])
+def test_a_damaged_memory_costs_one_reading(manifest: pa.Table, tmp_path: Path, content: str) -> None:
+    (tmp_path / "verified.json").write_text(content, encoding="utf-8")
+    assert verified(manifest, tmp_path).num_read == 6
+    assert verified(manifest, tmp_path).num_read == 0
+
+
+def test_nothing_stored_is_nothing_to_read(manifest: pa.Table, tmp_path: Path) -> None:
+    assert verified(manifest.slice(0, 0), tmp_path) == Verification((), {}, num_photos=0, num_read=0)

@@ -21,7 +21,7 @@ from geo_pipeline.defs.inputs import URL_FILES, inputs_and_news, list_version
 from geo_pipeline.defs.io_managers import column_schema, table_result
 from geo_pipeline.defs.making import asset_function
 from geo_pipeline.defs.orphans import running_step
-from geo_pipeline.defs.pictures import markdown_table, photo_sheet_picture
+from geo_pipeline.defs.pictures import markdown_table, outcome_pictures, photo_sheet_picture
 from geo_pipeline.defs.resources import Experiment, PhotoServer
 from geo_pipeline.defs.staleness import file_sizes
 from geo_pipeline.photos.joins import mark_duplicates, query_tables
@@ -136,6 +136,7 @@ def photo_manifest(experiment: dg.ResourceParam[Experiment]) -> dg.MaterializeRe
     return table_result(
         manifest,
         outcomes=markdown_table(outcomes),
+        **outcome_pictures(manifest),
         sample_photos=photo_sheet_picture(manifest, experiment.layout.shards),
         duplicates=manifest["duplicate_of"].length() - manifest["duplicate_of"].null_count,
     )

@@ -36,7 +36,8 @@ def _labelled_photos(
 ) -> dg.MaterializeResult[pa.Table]:
     """The photos of a role that are labelled and downloaded. Raises InputError if there are none."""
     photo_sets = experiment.profile.sets_of(role)
-    photos = downloaded_and_labelled(manifest, metadata, classes, photo_sets)
+    keep_duplicates = experiment.profile.keep_duplicates
+    photos = downloaded_and_labelled(manifest, metadata, classes, photo_sets, keep_duplicates=keep_duplicates)
     if photos.num_rows == 0:
         raise InputError(
             f"no {role} photo is left: of {manifest.num_rows} photos in the manifest and {metadata.num_rows} with "
