@@ -55,7 +55,7 @@ def outcomes_by_host_text(counts: pa.Table, hosts: int = HOSTS) -> str:
 
 
 def _crossed(counts: pa.Table, order: Sequence[str]) -> pa.Table:
-    """Counts (name, `status`, `photos`) as a table with a column for each status; names in this order, if they occur."""
+    """Counts (name, `status`, `photos`) as a table with a column for each status; those names of `order` that occur."""
     title = counts.column_names[0]
     count_of = {(row[title], row["status"]): row["photos"] for row in counts.to_pylist()}
     by_status = {row["status"]: row["photos"] for row in _summed(counts, "status").to_pylist()}
