@@ -18,6 +18,9 @@ from geo_pipeline.crawl.robots import Rules
 from geo_pipeline.crawl.settings import CrawlSettings
 from geo_pipeline.shards.manifest import Status
 
+MAX_BACKOFFS = 8
+"""An origin that throttles, or answers 5xx, after so many silences in a row is put off."""
+
 QUICK_SECONDS = 0.005
 """An adaptive delay below this is none: an origin that serves 200 requests a second is not slowed."""
 
@@ -161,10 +164,19 @@ class Origin:
             self.broken_until = now + self.settings.breaker_pause_seconds
 
     def _back_off(self, now: float, jitter: float) -> None:
-        """Silence for the origin, doubled each time; what arrives during it was asked for before and is not counted."""
-        if now >= self.held_until:
-            self.num_backoffs += 1
-            self.hold(now + backoff_seconds(self.num_backoffs, self.settings, jitter))
+        """Silence for the origin; what arrives during it was asked for before and is not counted.
+
+        It is doubled each time, as far as a photo's last retry waits; an origin that is still no better after
+        MAX_BACKOFFS is left alone for as long as one that the breaker has found to fail.
+        """
+        if now < self.held_until:
+            return
+        self.num_backoffs += 1
+        if self.num_backoffs > MAX_BACKOFFS and self.settings.breaker_failures:
+            self.hold(now + self.settings.breaker_pause_seconds)
+        else:
+            step = min(self.num_backoffs, self.settings.retries + 1)
+            self.hold(now + backoff_seconds(step, self.settings, jitter))
 
 
 def _is_success(reply: Reply) -> bool:

@@ -310,9 +310,9 @@ OF_URLS: dict[str, Fault] = {
     "http://127.0.0.1:{canary}/{number}.jpg": Fault("blocked_address"),
     "http://photos.example@127.0.0.1:{canary}/{number}.jpg": Fault("blocked_address"),
     "http://10.0.0.1/{number}.jpg": Fault("blocked_address"),
-    "https://127.0.0.1:{port}/good/{number}.jpg": Fault("connection", tries=TRIED, others=("deferred",)),
-    "http://127.0.0.1:{dead}/{number}.jpg": Fault("connection", tries=TRIED, others=("deferred",)),
-    "http://no-such-name.invalid/{number}.jpg": Fault("connection", tries=TRIED, others=("deferred",)),
+    "https://127.0.0.1:{port}/good/{number}.jpg": Fault("connection", tries=None, others=("deferred",)),
+    "http://127.0.0.1:{dead}/{number}.jpg": Fault("connection", tries=None, others=("deferred",)),
+    "http://no-such-name.invalid/{number}.jpg": Fault("connection", tries=None, others=("deferred",)),
 }
 """Faults that stand in the list; nobody may connect to port `{canary}`, and nobody listens on port `{dead}`."""
 
@@ -320,7 +320,9 @@ OF_ORIGINS: dict[str, Fault] = {
     "throttled_briefly": Fault("ok", _throttled_briefly, None),
     "throttled_until_a_date": Fault("ok", _throttled_until_a_date, None),
     "throttled_without_a_wait": Fault("ok", _throttled_without_a_wait, 2),
-    "throttled_for_ever": Fault("throttled", always(answer(status="429 Too Many Requests")), TRIED),
+    "throttled_for_ever": Fault(
+        "throttled", always(answer(status="429 Too Many Requests")), TRIED, others=("deferred",)
+    ),
     "throttled_for_a_day": Fault("deferred", always(answer(status="429 Slow Down", Retry_After=str(ONE_DAY))), None),
     "down_for_a_day": Fault("deferred", _down_for_a_day, None),
     "always_broken": Fault("server_error", always(answer(status="500 Oops")), TRIED, others=("deferred",)),
