@@ -37,9 +37,12 @@ def console() -> int:
     """Run the command line as the whole of a process.
 
     Looking for garbage, of which imports make none, would take a third of a short command's time: half of that while
-    importing, half when the process ends.
+    importing, half when the process ends. A download takes hours and must not keep its garbage.
     """
-    gc.set_threshold(1_000_000, 50, 100)
+    if sys.argv[1:2] == ["download"]:
+        cli_download.keep_pandas_out()
+    else:
+        gc.set_threshold(1_000_000, 50, 100)
     code = main()
     gc.freeze()
     return code
