@@ -72,7 +72,7 @@ class CrawlSettings(BaseModel):
     max_redirects: int = Field(5, ge=0, description="Redirects followed for one photo.")
     max_bytes: int = Field(20_000_000, ge=1, description="Largest body accepted, in bytes.")
     max_bytes_in_flight: int = Field(
-        96_000_000, ge=1, description="Bytes of bodies held at once over all requests; beyond it bodies wait in turn."
+        32_000_000, ge=1, description="Bytes of bodies held at once over all requests; beyond it bodies wait in turn."
     )
     max_pixels: int = Field(
         60_000_000, ge=1, le=89_000_000, description="Largest picture decoded, in pixels (at most Pillow's own limit)."

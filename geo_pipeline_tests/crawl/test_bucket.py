@@ -110,7 +110,7 @@ def test_a_short_retry_after_silences_its_origin_but_no_other(
         assert gap >= 1.0
         assert finished["second"] < finished["set-000"]
         assert other.asked[-1].at < server.asked[1].at
-        assert 1.0 <= finished["set-000"] < 2.0
+        assert 1.0 <= finished["set-000"] < 5.0
     finally:
         other.close()
 

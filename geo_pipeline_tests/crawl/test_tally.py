@@ -68,7 +68,7 @@ def test_a_crawl_reports_origins_and_buckets_and_its_results_have_their_own(
 ) -> None:
     monkeypatch.setattr(engine, "_SYNC_SECONDS", 0.02)
     with closing(PhotoServer()) as other:
-        server.delay_seconds, other.delay_seconds = 0.01, 0.05
+        server.delay_seconds, other.delay_seconds = 0.01, 0.25
         server.answer("/photos/3.jpg", 404)
         patient = quick(server.origin, other.origin)
         first = make_bucket({str(n): server.url(f"/photos/{n}.jpg") for n in range(30)}, key="set-000")
