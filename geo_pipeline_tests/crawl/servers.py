@@ -159,8 +159,12 @@ class RawServer:
         return f"http://127.0.0.1:{self.port}{path}"
 
     def close(self) -> None:
-        self._server.close()
+        self._thread.run(self._stop())
         self._thread.close()
+
+    async def _stop(self) -> None:
+        """In its own loop: closing from another thread meets a connection that ends at the same moment."""
+        self._server.close()
 
     async def _start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
