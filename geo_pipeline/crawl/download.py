@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from geo_pipeline import store
-from geo_pipeline.crawl.bucket import Bucket, BucketResult, CrawlProgress, crawl_buckets
+from geo_pipeline.crawl.bucket import Bucket, CrawlProgress, crawl_buckets
 from geo_pipeline.crawl.clock import utc_now
 from geo_pipeline.crawl.compaction import ShardFiles
 from geo_pipeline.crawl.duplicates import originals
@@ -150,7 +150,8 @@ def download_parts(
     An interrupted or failed download has no manifest, and goes on where it ended when it is called again.
     """
     (output / MANIFEST).unlink(missing_ok=True)  # its shards may be replaced from now on
-    results = [replace(each, manifest=None) for each in _crawl(parts, settings, on_progress, now)]
+    crawl = crawl_buckets(parts, settings, on_progress=on_progress, now=now)
+    results = [replace(each, manifest=None) for each in crawl]  # all manifests together would fill the memory
     errors = tuple(each.error for each in results if each.error)
     num_duplicates, counts = (0, _no_counts()) if errors else _close(parts, output)
     return Downloaded(
@@ -161,15 +162,6 @@ def download_parts(
         counts,
         errors,
     )
-
-
-def _crawl(
-    parts: Sequence[Bucket],
-    settings: CrawlSettings,
-    on_progress: Callable[[CrawlProgress], None] | None,
-    now: Callable[[], datetime],
-) -> Iterator[BucketResult]:
-    return crawl_buckets(parts, settings, on_progress=on_progress, now=now)
 
 
 def _close(parts: Sequence[Bucket], output: Path) -> tuple[int, pa.Table]:
