@@ -16,10 +16,20 @@ from geo_pipeline.crawl.colour import without_alpha
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 """Formats of photos on the web. Others stay closed: some of Pillow's readers start programs (EPS) or are obscure."""
 
+START_BYTES = 16
+"""So many bytes tell a picture from anything else; Pillow's readers look at no more."""
+
 _GAP = 3  # how much larger than its target a picture is when the final filter sees it: Pillow's reducing_gap
 _STRIP_PIXELS = 1 << 20
 _BYTES_PER_PIXEL: Mapping[str, int] = {"1": 1, "L": 1, "P": 1, "LA": 4, "I;16": 2}
 _DECODER_BYTES_PER_PIXEL: Mapping[str, int] = {"WEBP": 12, "AVIF": 6, "TIFF": 4}
+
+
+def may_be_picture(start: bytes) -> bool:
+    """Whether a body that begins with these bytes (`START_BYTES` or more) can be a picture of an accepted format."""
+    if not all(name in Image.OPEN for name in FORMATS):
+        Image.init()
+    return any(accept is None or accept(start[:START_BYTES]) for _, accept in map(Image.OPEN.__getitem__, FORMATS))
 
 
 def decode(image: Image.Image, size: tuple[int, int]) -> Image.Image:

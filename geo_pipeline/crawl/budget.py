@@ -83,6 +83,10 @@ class Lease:
         """Return when more bytes may be read."""
         await self._budget.turn(self)
 
+    def drop(self) -> None:
+        """Give back what is held: the bytes that have arrived are not kept."""
+        self._budget.give_back(self)
+
     def __enter__(self) -> Self:
         return self
 

@@ -19,6 +19,7 @@ from aiohttp.http_exceptions import ContentLengthError, TransferEncodingError
 from yarl import URL
 
 from geo_pipeline.crawl.address_guard import BlockedAddressError, GuardedResolver, check_literal_host
+from geo_pipeline.crawl.body import Body
 from geo_pipeline.crawl.budget import Lease
 from geo_pipeline.crawl.connections import Connector, StaleConnectionError, TooSlowError, is_too_slow
 from geo_pipeline.crawl.headers import opt_out, retry_after_seconds
@@ -210,36 +211,41 @@ class Fetcher:
     async def _read_body(
         self, response: aiohttp.ClientResponse, lease: Lease, deadline: float
     ) -> tuple[Status, str | None, bytes, int]:
-        """(status, error, body, bytes received): the body comes back only if it is whole."""
-        chunks: list[bytes] = []
-        received, started = 0, time.monotonic()
+        """(status, error, body, bytes received): the body comes back only if it is whole and may be a picture."""
+        body = Body(lease)
         try:
-            async with asyncio.timeout_at(deadline) as end:
-                while chunk := await response.content.readany():
-                    chunks.append(chunk)
-                    received += len(chunk)
-                    if received > self._settings.max_bytes:
-                        return _beyond_limit(response), f"over {received} bytes", b"", received
-                    seconds = time.monotonic() - started
-                    started += await _turn(lease, len(chunk), end)
-                    if is_too_slow(received, seconds, self._settings.min_bytes_per_second):
-                        return Status.TOO_SLOW, f"{received} bytes in {seconds:.0f} seconds", b"", received
+            status, error = await self._fill(body, response, lease, deadline)
         except TimeoutError:
-            return Status.TIMEOUT, f"{received} bytes of the body came before the deadline", b"", received
-        except (aiohttp.ClientError, OSError) as error:
-            return _failure(error), _described(error.__cause__ or error), b"", received
-        if not received:
-            return Status.EMPTY, None, b"", 0
-        return Status.OK, None, b"".join(chunks), received
+            return Status.TIMEOUT, f"{body.received} bytes of the body came before the deadline", b"", body.received
+        except (aiohttp.ClientError, OSError) as broken:
+            return _failure(broken), _described(broken.__cause__ or broken), b"", body.received
+        return status, error, body.whole() if status is Status.OK else b"", body.received
+
+    async def _fill(
+        self, body: Body, response: aiohttp.ClientResponse, lease: Lease, deadline: float
+    ) -> tuple[Status, str | None]:
+        """Read a body to its end, or to the limit that it breaks."""
+        started = time.monotonic()
+        async with asyncio.timeout_at(deadline) as end:
+            while chunk := await response.content.readany():
+                is_over_budget = body.add(chunk)
+                if body.received > self._settings.max_bytes:
+                    return _beyond_limit(response), f"over {body.received} bytes"
+                seconds = time.monotonic() - started
+                if is_over_budget:
+                    started += await _turn(lease, end)
+                if is_too_slow(body.received, seconds, self._settings.min_bytes_per_second):
+                    return Status.TOO_SLOW, f"{body.received} bytes in {seconds:.0f} seconds"
+        if not body.received:
+            return Status.EMPTY, None
+        return (Status.OK, None) if body.is_kept else (Status.NOT_AN_IMAGE, f"no picture begins {body.start()!r}")
 
 
-async def _turn(lease: Lease, num_bytes: int, deadline: asyncio.Timeout) -> float:
-    """Count bytes of a body that have arrived and return when more may be read.
+async def _turn(lease: Lease, deadline: asyncio.Timeout) -> float:
+    """Return when more of a body may be read.
 
     The seconds waited for the byte budget, which are returned, are not the server's: the deadline is put off by them.
     """
-    if not lease.add(num_bytes):
-        return 0.0
     loop = asyncio.get_running_loop()
     began, when = loop.time(), deadline.when()
     deadline.reschedule(None)

@@ -70,6 +70,7 @@ ANSWERS = {
     "empty": (200, b"", {}, "empty", 1),
     "part_of_it": (206, PHOTO, {}, "protocol_error", 2),
     "html": (200, b"<!doctype html><p>sorry", {"Content_Type": "image/jpeg"}, "not_an_image", 1),
+    "long_html": (200, b"<!doctype html><p>sorry" * 5_000, {"Content_Type": "image/jpeg"}, "not_an_image", 1),
     "half_a_picture": (200, PHOTO[: len(PHOTO) // 2], {}, "corrupt", 1),
     "noise_in_a_picture": (200, PHOTO[:-300] + NOISE + PHOTO[-100:], {}, "corrupt", 1),
     "junk_after_a_picture": (200, PHOTO + NOISE, {}, "ok", 1),
