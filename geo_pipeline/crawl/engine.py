@@ -22,6 +22,7 @@ from yarl import URL
 
 from geo_pipeline.crawl.budget import ByteBudget
 from geo_pipeline.crawl.decisions import Again, Outcome, Visit, decide
+from geo_pipeline.crawl.deferrals import silences
 from geo_pipeline.crawl.fetching import Fetcher, Reply, Validators
 from geo_pipeline.crawl.frontier import Frontier
 from geo_pipeline.crawl.photo import RefusedPictureError, store_picture
@@ -138,6 +139,8 @@ class Engine:
 
     async def _feed(self) -> None:
         """Open one bucket after another and queue its due photos while there is room."""
+        for origin, until in (await asyncio.to_thread(silences, self._buckets, self._settings)).items():
+            self._frontier.hold(origin, (until - self._now()).total_seconds())
         for bucket in self._buckets:
             await self._frontier.room()
             try:
@@ -151,8 +154,6 @@ class Engine:
     async def _feed_bucket(self, work: _Work) -> None:
         self._in_work.add(work)
         self._num_done += work.store.plan.num_listed - work.num_left
-        for url, until in work.store.deferrals:
-            self._frontier.hold(origin_of(parse_url(url)), (until - self._now()).total_seconds())
         if not work.num_left:
             self._start(self._finish(work))
         for visit in self._visits(work):

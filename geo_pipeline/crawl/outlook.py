@@ -8,7 +8,7 @@ disagree.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -41,17 +41,18 @@ def outlook(bucket: Bucket, settings: CrawlSettings, now: datetime) -> Outlook:
     present = remembered_settings(settings)
     doubted = doubted_statuses(settings_of(manifest), present)
     manifest = readable_rows(manifest, bucket.shard_files.sizes()).replace_schema_metadata(None)
-    recorded = Recorded(_recorded(bucket.directory / LEDGER, present)).table()
+    recorded = Recorded(recorded_rows(bucket.directory / LEDGER, settings)).table()
     due = plan(photos, manifest, recorded, now, doubted=doubted, refresh_after=settings.refresh_after).due
     others = photos.filter(pc.invert(pc.is_in(photos["photo_id"], due["photo_id"].combine_chunks())))
     return Outlook(due, merge(others, manifest, recorded))
 
 
-def _recorded(ledger: Path, present: Mapping[str, str]) -> Iterator[ManifestRow]:
+def recorded_rows(ledger: Path, settings: CrawlSettings) -> Iterator[ManifestRow]:
     """The rows that an interrupted or a running crawl has recorded and that the present settings do not put in doubt.
 
     The ledger may grow while it is read: its last line may be half a line.
     """
+    present = remembered_settings(settings)
     doubted: frozenset[Status] = frozenset()
     for line in _json_lines(ledger):
         if "photo_id" not in line:

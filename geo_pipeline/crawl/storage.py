@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from geo_pipeline import store
 from geo_pipeline.crawl.compaction import ShardFiles, compact, named_shards
 from geo_pipeline.crawl.ledger import Ledger
-from geo_pipeline.crawl.planning import KEPT, Plan, merge, plan
+from geo_pipeline.crawl.planning import Plan, merge, plan
 from geo_pipeline.crawl.recorded import Recorded
 from geo_pipeline.crawl.remembered import doubted_statuses, remembered_settings, settings_of
 from geo_pipeline.crawl.settings import CrawlSettings
@@ -63,7 +63,6 @@ class Bucket:
 class BucketStore:
     """One bucket's files, open for a crawl.
 
-    `deferrals` are (URL, moment): an origin that asked an earlier crawl not to be asked before that moment.
     Opening recovers what an interrupted crawl recorded, deletes shards that nothing names and plans what is due.
     Raises InputError if another process is crawling the bucket or its list has a doubled id.
     """
@@ -166,7 +165,6 @@ class BucketStore:
         self._files.delete_unnamed(named | named_shards(recorded))
         self._num_synced = self._ledger.num_rows
         self._manifest = readable_rows(manifest, sizes)
-        self.deferrals = _deferrals(self._manifest, recorded)
         made = self._plan(settings_of(manifest), recorded, now)
         is_complete = path.exists() and self._manifest.num_rows == manifest.num_rows
         return replace(made, is_settled=made.is_settled and is_complete)
@@ -241,21 +239,6 @@ def read_manifest(path: Path) -> tuple[pa.Table, str]:
         )
     metadata = table.schema.metadata
     return table.cast(MANIFEST_SCHEMA.with_metadata(metadata)), hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _deferrals(manifest: pa.Table, recorded: pa.Table) -> list[tuple[str, datetime]]:
-    """(URL, moment) of the photos that are deferred, and of those that were and kept a stored picture.
-
-    What kept its picture does not know which of its URLs was deferred: the listed one or where that once led to.
-    """
-    names = ["status", "url", "final_url", "next_attempt_at", "error"]
-    known = pa.concat_tables([manifest.select(names).replace_schema_metadata(None), recorded.select(names)])
-    is_deferred = pc.equal(known["status"], Status.DEFERRED.value)
-    is_kept = pc.fill_null(pc.equal(known["error"], f"{KEPT} {Status.DEFERRED}"), False)
-    rows = known.filter(pc.or_(is_deferred, is_kept)).to_pylist()
-    found = [(row["final_url"] or row["url"], row["next_attempt_at"]) for row in rows]
-    found += [(row["url"], row["next_attempt_at"]) for row in rows if row["status"] == Status.OK.value]
-    return [(url, until) for url, until in found if until]
 
 
 def readable_rows(manifest: pa.Table, sizes: Mapping[str, int]) -> pa.Table:

@@ -149,6 +149,18 @@ def test_a_hold_on_a_photo_that_kept_its_picture_counts_for_new_photos_of_its_or
     assert len(server.asked) == asked
 
 
+def test_a_hold_known_to_a_later_bucket_counts_for_the_first(
+    server: PhotoServer, make_bucket: MakeBucket, quick: Quick
+) -> None:
+    server.answer("/photos/0.jpg", 429, Retry_After="7200")
+    late = make_bucket({"0": server.url("/photos/0.jpg")}, key="late")
+    list(crawl_buckets([late], quick(server.origin), now=lambda: NOW))
+    early = make_bucket({"1": server.url("/photos/1.jpg")}, key="early")
+    results = crawl_buckets([early, late], quick(server.origin), now=lambda: NOW + timedelta(hours=1))
+    assert {row["status"] for result in results for row in rows_of(result)} == {"deferred"}
+    assert len(server.asked) == 1
+
+
 def test_a_hold_outlives_the_interruption_of_a_crawl(
     server: PhotoServer, make_bucket: MakeBucket, quick: Quick
 ) -> None:
