@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geo_pipeline import cli_download
+from geo_pipeline import cli_download, cli_show_cells
 from geo_pipeline.errors import InputError, explain
 from geo_pipeline.lock import LockedError
 from geo_pipeline.profile import PROJECT_FOLDER, Layout, Profile, layout_of, load_profile, profile_path
@@ -102,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command, add_options, text in (
         ("download", None, cli_download.add_options, "fetch a list of URLs into shards; needs no profile"),
+        ("show-cells", None, cli_show_cells.add_options, "a page with a map of cells, for any browser"),
         ("init", None, _init_options, "look at your lists and write a profile for them"),
         ("install", install, _install_options, "prepare the profile's Dagster home and print its path"),
         ("check", check, None, "check the profile and that its input files are there"),
@@ -112,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
         ("accuracy", accuracy, None, "print the accuracy table and the report's path"),
     ):
         subparser = commands.add_parser(name, help=text, description=text)
-        without_profile = {"init": init, "download": cli_download.run}.get(name)
+        without_profile = {"init": init, "download": cli_download.run, "show-cells": cli_show_cells.run}.get(name)
         subparser.set_defaults(command=command, without_profile=without_profile, parser=subparser)
         if add_options:
             add_options(subparser)

@@ -48,6 +48,7 @@ def report_contents(
         accuracy=accuracy,
         predictions=predictions,
         cells=cells,
+        cell_page="cells.html",
         samples=[
             sample
             for name in profile.sets_of(Role.BENCHMARK)

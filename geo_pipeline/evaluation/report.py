@@ -68,7 +68,8 @@ class ReportContents:
 
     title: name of the experiment; accuracy: `benchmark_accuracy`; predictions: `benchmark_predictions`; cells: tables
     of cells by partitioning, coarse first; samples: photos to show; outcomes: the crawl; metrics: the lines of
-    `metrics.jsonl`; provenance: what the page was made from, as text by name (profile, versions, dates).
+    `metrics.jsonl`; provenance: what the page was made from, as text by name (profile, versions, dates); cell_page: the
+    file beside the page that shows the cells on a map (cell_page.py).
     """
 
     title: str
@@ -80,6 +81,7 @@ class ReportContents:
     outcomes: Sequence[CrawlOutcome] = ()
     metrics: Sequence[MetricRow] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
+    cell_page: str = ""
 
 
 @dataclass(frozen=True)

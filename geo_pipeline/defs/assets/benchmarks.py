@@ -91,22 +91,25 @@ def report(
     photo_manifest: pa.Table,
     photo_metadata: pa.Table,
 ) -> dg.MaterializeResult[None]:
-    """One HTML file that works offline: accuracy, maps of cells and errors, sample photos, what was lost."""
+    """HTML that works offline: accuracy, maps of cells and errors, sample photos, what was lost; a map of all cells."""
+    from geo_pipeline.evaluation.cell_page import render_cell_page
     from geo_pipeline.evaluation.figures import error_map
     from geo_pipeline.evaluation.report import render_report
 
     layout = experiment.layout
+    cells = {"coarse": cells_coarse, "middle": cells_middle, "fine": cells_fine}
     contents = report_contents(
         experiment,
         accuracy=benchmark_accuracy,
         predictions=benchmark_predictions,
-        cells={"coarse": cells_coarse, "middle": cells_middle, "fine": cells_fine},
+        cells=cells,
         manifest=photo_manifest,
         metadata=photo_metadata,
         run_metrics=read_metrics(layout.run(RUN) / "metrics.jsonl"),
     )
-    path = layout.reports / "report.html"
-    page = render_report(contents)
+    path, path_of_cells = layout.reports / "report.html", layout.reports / contents.cell_page
+    page, page_of_cells = render_report(contents), render_cell_page(cells, f"{contents.title}: S2 cells")
+    write_text(path_of_cells, page_of_cells)
     write_text(path, page)
     tables = [layout.reports / "accuracy.csv", layout.reports / "predictions.csv"]
     for file, table in zip(tables, (benchmark_accuracy, benchmark_predictions), strict=True):
@@ -114,11 +117,12 @@ def report(
     f_star = benchmark_predictions.filter(pc.equal(benchmark_predictions["p_key"], "hierarchy"))
     maps = {f"errors_{name}": png(error_map(of_benchmark(f_star, name))) for name in _benchmark_names(experiment)}
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(text_hash(page.replace(contents.provenance["written"], ""))[:32]),
+        data_version=dg.DataVersion(text_hash(page.replace(contents.provenance["written"], "") + page_of_cells)[:32]),
         metadata={
             "report": dg.MetadataValue.path(path),
+            "map_of_cells": dg.MetadataValue.path(path_of_cells),
             "size_bytes": path.stat().st_size,
-            FILES: file_sizes(layout.folder, path, *tables),
+            FILES: file_sizes(layout.folder, path, path_of_cells, *tables),
             **maps,
         },
     )
