@@ -33,6 +33,7 @@ from geo_pipeline.defs.pictures import photo_sheet_picture
 from geo_pipeline.defs.reporting import report_contents
 from geo_pipeline.defs.resources import Experiment, PhotoServer
 from geo_pipeline.evaluation.accuracy import accuracy_table
+from geo_pipeline.evaluation.cell_page import render_cell_page
 from geo_pipeline.evaluation.figures import cells_map, error_distribution, error_map, loss_curves
 from geo_pipeline.evaluation.report import render_report
 from geo_pipeline.evaluation.truth import with_truth
@@ -250,6 +251,7 @@ def write_report(
         metadata=metadata,
         run_metrics=metrics,
     )
+    write_text(layout.reports / contents.cell_page, render_cell_page(cells, f"{contents.title}: S2 cells"))
     write_text(layout.reports / "report.html", render_report(contents))
     write_csv(layout.reports / "accuracy.csv", accuracy)
     write_csv(layout.reports / "predictions.csv", predictions)

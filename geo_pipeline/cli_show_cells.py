@@ -74,11 +74,12 @@ def _of_the_profile(name: str | None) -> tuple[str, dict[str, pa.Table]]:
 
 
 def _refuse_to_overwrite(options: argparse.Namespace) -> None:
-    """Raise InputError if a file would be written over another one of this command."""
-    files = [path for path in (*dict.fromkeys(options.cells), options.geojson, options.output) if path]
-    doubled = [path for path, count in Counter(path.resolve() for path in files).items() if count > 1]
-    if doubled:
-        raise InputError(f"{doubled[0]}: named twice; --output and --geojson each need a file of their own")
+    """Raise InputError if a file to write is one to read or the other one to write."""
+    taken = {path.resolve() for path in options.cells}
+    for option, path in (("--output", options.output), ("--geojson", options.geojson)):
+        if path and path.resolve() in taken:
+            raise InputError(f"{option} {path}: would overwrite another file of this command; name a new file")
+        taken |= {path.resolve()} if path else set()
 
 
 def _together(collections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -317,7 +317,9 @@ def test_two_profiles_at_once_keep_their_files_and_histories_apart(
         assert run_statuses(home, name) == [SUCCESS, SUCCESS]
         assert len(list((home / name / "shards" / "world_train").glob("world_train-*"))) == buckets
         assert str(home / name) in (home / name / "models" / "base" / "job.json").read_text("utf-8")
-        assert (home / name / "reports" / "report.html").exists()
+        report, map_of_cells = (home / name / "reports" / file for file in ("report.html", "cells.html"))
+        assert f'<a href="{map_of_cells.name}">' in report.read_text("utf-8")
+        assert f"<title>{name}: S2 cells: " in map_of_cells.read_text("utf-8")
 
 
 @pytest.mark.slow

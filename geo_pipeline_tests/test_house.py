@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,20 @@ def test_only_the_definitions_read_the_environment_at_import() -> None:
 def test_every_module_says_what_lives_in_it() -> None:
     silent = [path for path in PACKAGE.rglob("*.py") if not ast.get_docstring(ast.parse(path.read_text("utf-8")))]
     assert silent == []
+
+
+def test_every_data_file_of_the_package_is_installed_with_it() -> None:
+    settings = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    installed = {path for pattern in settings["package-data"]["geo_pipeline"] for path in PACKAGE.glob(pattern)}
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", PACKAGE.name],  # noqa: S607
+        cwd=PACKAGE.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("this is no Git checkout")
+    files = {PACKAGE.parent / name for name in listed.stdout.split("\0") if name}
+    data = {path for path in files if path.suffix not in {".py", ".md"}}
+    assert data - installed == set()

@@ -441,6 +441,13 @@ def test_files_are_read_once_in_a_process(package: Path) -> None:
             ["training/loss.py:head_losses", "model/network.py:GeoModel", "training/__main__.py:main"],
         ),
         ("evaluation.report:render_report", ["evaluation/report.html.jinja", "evaluation/land_110m.json"]),
+        (
+            "evaluation.cell_page:render_cell_page",
+            [
+                *(f"evaluation/cells.{kind}" for kind in ("html.jinja", "css", "js")),
+                *(f"evaluation/vendored/{name}" for name in ("leaflet.js", "leaflet.css", "land-50m.json")),
+            ],
+        ),
         ("world.faults:placeholder_picture", ["world/photo_unavailable.jpg"]),
     ],
 )

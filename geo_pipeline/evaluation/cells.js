@@ -8,7 +8,8 @@ const FILL_OPACITY = 0.8;
 const LEAST_PIXELS = 1.5; // a cell smaller than this is drawn as a square of this size
 const LEAST_PIXELS_CLOSE = 6; // where only cells of a few metres can be that small
 const CLOSE_ZOOM = 14;
-const EDGED_PIXELS = 5; // smaller cells have no edge line: it would hide their colour
+const LEAST_STEP = 0.75; // pixels between points of an outline
+const EDGED_PIXELS = 8; // smaller cells have no edge line: it would hide their colour, and lines are what takes longest
 const TINY_PIXELS = 8; // a smaller cell is marked by a circle when it is pointed at
 const MEAN_PIXELS = 36; // larger cells show the mean point of their photos, on a map of this zoom
 const MEAN_ZOOM = 4;
@@ -225,10 +226,16 @@ class Pen {
     );
   }
 
+  // A point that would fall on the pixel of the one before is left out: most points of a coast, on a map of the world.
   trace({ x, y, starts }, ring) {
     const { context, scale, left, top } = this, end = starts[ring + 1];
-    context.moveTo(x[starts[ring]] * scale - left, y[starts[ring]] * scale - top);
-    for (let k = starts[ring] + 1; k < end; k++) context.lineTo(x[k] * scale - left, y[k] * scale - top);
+    let px = x[starts[ring]] * scale - left, py = y[starts[ring]] * scale - top;
+    context.moveTo(px, py);
+    for (let k = starts[ring] + 1; k < end; k++) {
+      const nextX = x[k] * scale - left, nextY = y[k] * scale - top;
+      if (Math.abs(nextX - px) + Math.abs(nextY - py) < LEAST_STEP) continue;
+      context.lineTo((px = nextX), (py = nextY));
+    }
     context.closePath();
   }
 
@@ -361,13 +368,15 @@ function start(data) {
   addEventListener("keydown", () => useKeyboard(true), true);
   addEventListener("pointerdown", () => useKeyboard(false), true);
   map.on("moveend", pointAtMiddle);
+  map.on("moveend", () => history.replaceState(null, "", addressOf(map)));
+  addEventListener("hashchange", () => viewOfAddress(map));
   map.getContainer().addEventListener("focus", pointAtMiddle);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", dress);
   addEventListener("resize", dress);
 
   choose(Number(element("choice").value));
   layer.addTo(map);
-  map.fitBounds(boundsOf(current.rings).pad(0.02));
+  if (!viewOfAddress(map)) map.fitBounds(boundsOf(current.rings).pad(0.02), { animate: false });
   dress();
 }
 
@@ -378,6 +387,16 @@ function makeMap() {
   L.control.scale({ position: "topright", imperial: false }).addTo(map);
   map.setView([20, 0], 1);
   return map;
+}
+
+// What is in view, as the end of the page's address: zoom, latitude, longitude. It can be kept and passed on.
+const addressOf = (map) => `#${map.getZoom().toFixed(2)}/${map.getCenter().lat.toFixed(5)}/${map.getCenter().lng.toFixed(5)}`;
+
+function viewOfAddress(map) {
+  const numbers = location.hash.slice(1).split("/").map(Number);
+  const isView = numbers.length === 3 && numbers.every(Number.isFinite);
+  if (isView) map.setView(numbers.slice(1), numbers[0], { animate: false });
+  return isView;
 }
 
 // Where the cells are, without the far north and south that a world map would waste its room on.

@@ -70,6 +70,11 @@ def test_the_page_loads_nothing_from_anywhere(page: str) -> None:
     assert len(page) < 3_000_000
 
 
+def test_the_page_leads_to_the_map_of_cells_where_there_is_one() -> None:
+    led = Outline(render_report(dataclasses.replace(contents(30), cell_page="cells.html")))
+    assert [value for value in led.loaded if not value.startswith(("data:", "#"))] == ["cells.html"]
+
+
 def test_the_page_says_each_number_of_the_accuracy_table(page: str) -> None:
     rows = Outline(page).rows
     for head in ("coarse", "middle", "fine", "f*"):
