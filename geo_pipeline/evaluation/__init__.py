@@ -1,5 +1,5 @@
-"""What the answers are worth: accuracy tables, figures and the report.
+"""What the answers are worth: accuracy tables, figures, the report and the map of cells.
 
 Here live the statistics and everything that is drawn. Not here: making predictions (model) and deciding what is a
-benchmark (profile). The one idea: plain tables in, tables, pictures and one HTML file out.
+benchmark (profile). The one idea: plain tables in, tables, pictures and HTML files out that need nothing else.
 """
