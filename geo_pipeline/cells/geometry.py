@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from geo_pipeline.cells.cell_id import CellIds, children, first_leaves, levels, lowest_bits
 from geo_pipeline.cells.hilbert import face_ij
-from geo_pipeline.cells.leaf import LEAVES_PER_EDGE, Degrees
+from geo_pipeline.cells.leaf import LEAVES_PER_EDGE, Degrees, leaf_ids
 
 # for each face: x, y, z as rows, the weights of u, v, 1 as columns
 _FACE_AXES = np.array(
@@ -59,6 +59,20 @@ def cell_outlines(cell_ids: CellIds, segments_per_edge: int = 4) -> tuple[Degree
     offsets = longitudes - centres[:, None, None]
     longitudes -= np.where(np.abs(offsets) > 180, np.copysign(360, offsets), 0)
     return latitudes, _along_meridians_to_poles(latitudes, longitudes)
+
+
+def cells_around(cell_ids: CellIds) -> CellIds:
+    """The 3 x 3 cells of equal level in the middle of which each cell lies (uint64[n, 9], itself in the middle).
+
+    At a corner of the cube, where only three cells meet, and for whole faces some cells stand more than once.
+    """
+    face, i, j, size = _squares(cell_ids)
+    steps = np.array([-0.5, 0.5, 1.5])
+    u, v = (_stretch((first[:, None] + size[:, None] * steps) / LEAVES_PER_EDGE) for first in (i, j))
+    latitudes, longitudes = _degrees(face[:, None, None], u[:, :, None], v[:, None, :])
+    leaves = leaf_ids(latitudes.ravel(), longitudes.ravel()).reshape(-1, 9)
+    lowest = lowest_bits(cell_ids)[:, None]
+    return leaves & ~(lowest - np.uint64(1)) | lowest
 
 
 def drawable_cells(cell_ids: CellIds) -> tuple[CellIds, npt.NDArray[np.int64]]:

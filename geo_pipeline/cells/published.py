@@ -1,9 +1,9 @@
 """Tables of cells as CSV files: the form in which partitionings are published.
 
-Here live the reader, which trusts nothing, and the writer. Not here: mending a damaged table. The one idea: a token is
-text; a spreadsheet that took `47e5` for a number leaves something that is no token, or a token of another place, and
-both are refused with their line. Format: `class_label,hex_id,imgs_per_cell,latitude_mean,longitude_mean`, in the
-original project's files after two lines `num_images: …` and `min_concept_probability: …`.
+Here live the reader, which trusts nothing, and the writer. Not here: mending a damaged table (repair.py). The one idea:
+a token is text; a spreadsheet that took `47e5` for a number leaves something that is no token, or a token of another
+place, and both are refused with their line. Format: `class_label,hex_id,imgs_per_cell,latitude_mean,longitude_mean`, in
+the original project's files after two lines `num_images: …` and `min_concept_probability: …`.
 """
 
 from __future__ import annotations
@@ -18,26 +18,27 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from geo_pipeline.cells.assignment import check_disjoint
-from geo_pipeline.cells.cell_id import CellIds, first_leaves, last_leaves, parse_token
+from geo_pipeline.cells.assignment import overlaps
+from geo_pipeline.cells.cell_id import CellIds, first_leaves, last_leaves, parse_token, parse_tokens
 from geo_pipeline.cells.geometry import cell_centres
-from geo_pipeline.cells.leaf import leaf_ids, unit_vectors
+from geo_pipeline.cells.leaf import Degrees, leaf_ids, unit_vectors
 from geo_pipeline.cells.table import CELLS_SCHEMA, cells_table
 from geo_pipeline.errors import InputError
 from geo_pipeline.store import write_text
 
 _MAX_LINES_BEFORE_HEADER = 2
 _MAX_REPORTED = 10
+_MAX_DIGITS = 18  # of a number that fits in 64 bits
 _SLACK = 0.2  # a mean of degrees can lie a little outside of its cell, whose edges are curved on a map of degrees
 _REMEDY = "take the table as its authors published it, never saved by a spreadsheet"
 
 
 @dataclass(frozen=True)
-class _Row:
-    """One line of the file, parsed."""
+class CellRow:
+    """One line of the file: the token as it stands there, the numbers checked."""
 
     line: int
-    cell_id: int
+    hex_id: str
     class_label: int
     imgs_per_cell: int
     latitude_mean: float
@@ -50,23 +51,52 @@ def read_cells_csv(path: Path) -> pa.Table:
     Raises InputError naming the file and the first lines where a token is damaged, doubled, far from its mean point or
     overlaps another, where a number is not one, or where the labels are not 0, 1, … n - 1.
     """
-    lines = _lines(path)
+    return checked_cells(path, read_rows(path))
+
+
+def read_rows(path: Path) -> list[CellRow]:
+    """The lines of a published partitioning, tokens unread. Raises InputError naming the lines with bad numbers."""
     rows, problems = [], []
-    for line, fields in _records(path, lines):
+    for line, fields in _records(path, _lines(path)):
         try:
             rows.append(_parse(line, fields))
         except ValueError as error:
             problems.append(f"line {line}: {error}")
-    _refuse(path, problems)
-    cell_ids = np.array([row.cell_id for row in rows], dtype=np.uint64)
-    _refuse(path, _misplaced(rows, cell_ids))
-    _refuse(path, _doubled(rows))
-    try:
-        check_disjoint(np.sort(cell_ids))
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+    refuse(path, problems)
+    return rows
+
+
+def checked_cells(path: Path, rows: Sequence[CellRow]) -> pa.Table:
+    """The table of cells of some rows. Raises InputError naming the lines whose token or label cannot be right."""
+    refuse(path, [f"line {row.line}: {problem}" for row in rows if (problem := token_problem(row.hex_id))])
+    cell_ids = parse_tokens([row.hex_id for row in rows])
+    refuse(path, _misplaced(rows, cell_ids))
+    refuse(path, _doubled(rows))
+    refuse(path, _overlapping(rows, cell_ids))
     columns = [[getattr(row, name) for row in rows] for name in CELLS_SCHEMA.names if name != "hex_id"]
     return cells_table(cell_ids, *columns)
+
+
+def token_problem(hex_id: str) -> str | None:
+    """What is wrong with a text that should be an S2 token, if anything is."""
+    try:
+        parse_token(hex_id)
+    except ValueError as error:
+        return f"hex_id {hex_id!r} is not an S2 token: {error}"
+    return None
+
+
+def holds_mean(cell_ids: CellIds, latitudes: Degrees, longitudes: Degrees) -> npt.NDArray[np.bool_]:
+    """Whether each point (degrees) can be the mean of the photos in its cell: it lies inside or a little outside."""
+    mean, centre = np.stack(unit_vectors(latitudes, longitudes)), np.stack(unit_vectors(*cell_centres(cell_ids)))
+    x, y, z = (1 - _SLACK) * mean + _SLACK * centre
+    leaves = leaf_ids(np.degrees(np.arctan2(z, np.hypot(x, y))), np.degrees(np.arctan2(y, x)))
+    return (first_leaves(cell_ids) <= leaves) & (leaves <= last_leaves(cell_ids))
+
+
+def mean_points(rows: Sequence[CellRow]) -> tuple[Degrees, Degrees]:
+    """Latitudes and longitudes (float64[n], degrees) of the mean points of some rows."""
+    return np.array([row.latitude_mean for row in rows]), np.array([row.longitude_mean for row in rows])
 
 
 def write_cells_csv(path: Path, cells: pa.Table) -> None:
@@ -107,21 +137,16 @@ def _records(path: Path, lines: Sequence[str]) -> Iterator[tuple[int, dict[str, 
         raise InputError(f"{path}: no cells behind the header; expected a line for each cell")
 
 
-def _parse(line: int, fields: Mapping[str, str | None]) -> _Row:
+def _parse(line: int, fields: Mapping[str, str | None]) -> CellRow:
     """Raises ValueError naming the field."""
-    token = fields["hex_id"] or ""
-    try:
-        cell_id = parse_token(token)
-    except ValueError as error:
-        raise ValueError(f"hex_id {token!r} is not an S2 token: {error}") from error
     label, photos = (_whole_number(name, fields[name]) for name in ("class_label", "imgs_per_cell"))
     latitude = _degrees("latitude_mean", fields["latitude_mean"], limit=90)
     longitude = _degrees("longitude_mean", fields["longitude_mean"], limit=180)
-    return _Row(line, cell_id, label, photos, latitude, longitude)
+    return CellRow(line, fields["hex_id"] or "", label, photos, latitude, longitude)
 
 
 def _whole_number(name: str, text: str | None) -> int:
-    if not (text or "").isdecimal():
+    if not (text or "").isdecimal() or len(text or "") > _MAX_DIGITS:
         raise ValueError(f"{name} {text!r} is not a whole number of 0 or more")
     return int(text or "")
 
@@ -136,27 +161,30 @@ def _degrees(name: str, text: str | None, limit: float) -> float:
     return degrees
 
 
-def _misplaced(rows: Sequence[_Row], cell_ids: CellIds) -> list[str]:
+def _misplaced(rows: Sequence[CellRow], cell_ids: CellIds) -> list[str]:
     """Rows whose mean point lies outside of their cell: the token is valid but belongs elsewhere."""
-    means = np.array([row.latitude_mean for row in rows]), np.array([row.longitude_mean for row in rows])
-    mean, centre = np.stack(unit_vectors(*means)), np.stack(unit_vectors(*cell_centres(cell_ids)))
-    x, y, z = (1 - _SLACK) * mean + _SLACK * centre
-    leaves = leaf_ids(np.degrees(np.arctan2(z, np.hypot(x, y))), np.degrees(np.arctan2(y, x)))
-    outside: npt.NDArray[np.bool_] = (leaves < first_leaves(cell_ids)) | (leaves > last_leaves(cell_ids))
     return [
         f"line {rows[k].line}: the mean point {rows[k].latitude_mean}, {rows[k].longitude_mean} is not in the cell of"
-        " hex_id (a token that lost its leading zeros looks so)"
-        for k in np.flatnonzero(outside).tolist()
+        f" hex_id {rows[k].hex_id} (a token that lost its leading zeros looks so)"
+        for k in np.flatnonzero(~holds_mean(cell_ids, *mean_points(rows))).tolist()
     ]
 
 
-def _doubled(rows: Sequence[_Row]) -> list[str]:
+def _overlapping(rows: Sequence[CellRow], cell_ids: CellIds) -> list[str]:
+    """Rows whose cell lies in the cell of another row."""
+    return [
+        f"line {rows[k].line}: cells {rows[holder].hex_id} and {rows[k].hex_id} overlap (line {rows[holder].line})"
+        for holder, k in zip(*(indices.tolist() for indices in overlaps(cell_ids)), strict=True)
+    ]
+
+
+def _doubled(rows: Sequence[CellRow]) -> list[str]:
     """Rows that repeat a token or a label of an earlier row, or whose label leaves a gap."""
     problems = []
-    lines_of_cells: dict[int, int] = {}
+    lines_of_cells: dict[str, int] = {}
     lines_of_labels: dict[int, int] = {}
     for row in rows:
-        if (earlier := lines_of_cells.setdefault(row.cell_id, row.line)) != row.line:
+        if (earlier := lines_of_cells.setdefault(row.hex_id, row.line)) != row.line:
             problems.append(f"line {row.line}: the same hex_id as in line {earlier}")
         if (earlier := lines_of_labels.setdefault(row.class_label, row.line)) != row.line:
             problems.append(f"line {row.line}: the same class_label as in line {earlier}")
@@ -167,7 +195,7 @@ def _doubled(rows: Sequence[_Row]) -> list[str]:
     return problems
 
 
-def _refuse(path: Path, problems: Sequence[str]) -> None:
+def refuse(path: Path, problems: Sequence[str]) -> None:
     """Raise InputError with the first problems and their number, if there are any."""
     if problems:
         shown = "\n  ".join(problems[:_MAX_REPORTED])

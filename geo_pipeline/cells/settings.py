@@ -38,6 +38,7 @@ class PublishedPartitioning(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     csv: Path = Field(description="CSV file: class_label,hex_id,imgs_per_cell,latitude_mean,longitude_mean")
+    repair: bool = Field(default=False, description="restore tokens that a spreadsheet damaged, where that is certain")
 
 
 def _made_or_published(value: Any) -> Literal["made", "published"]:  # noqa: ANN401 (whatever stands in the profile)

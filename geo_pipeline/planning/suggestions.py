@@ -10,12 +10,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import pyarrow.compute as pc
+import numpy as np
 
-from geo_pipeline.cells.leaf import Degrees
-from geo_pipeline.cells.partitioning import SortedPhotos, make_cells, sort_photos
+from geo_pipeline.cells.cell_id import CellIds
+from geo_pipeline.cells.leaf import Degrees, leaf_ids
+from geo_pipeline.cells.partitioning import keep_cells
 from geo_pipeline.cells.settings import PartitioningSettings
-from geo_pipeline.errors import InputError
 
 PHOTOS_PER_BUCKET = 60_000
 MANY_PHOTOS = 100_000
@@ -55,28 +55,25 @@ def suggest_partitionings(latitudes: Degrees, longitudes: Degrees) -> dict[str, 
 
     The first step of the ladder whose fine partitioning has enough cells, else its last one.
     """
-    photos = sort_photos(latitudes, longitudes)
+    leaves = np.sort(leaf_ids(latitudes, longitudes))
     enough = _CELLS_PER_ROOT * math.sqrt(len(latitudes))
     for img_min, *img_max in _LADDER[:-1]:
-        fine = _measured(photos, PartitioningSettings(img_min=img_min, img_max=img_max[-1]))
+        fine = _measured(leaves, PartitioningSettings(img_min=img_min, img_max=img_max[-1]))
         if fine.num_cells >= enough:
             break
     else:
         img_min, *img_max = _LADDER[-1]
     each = (PartitioningSettings(img_min=img_min, img_max=most) for most in img_max)
     return {
-        name: _measured(photos, settings) for name, settings in zip(("coarse", "middle", "fine"), each, strict=True)
+        name: _measured(leaves, settings) for name, settings in zip(("coarse", "middle", "fine"), each, strict=True)
     }
 
 
-def _measured(photos: SortedPhotos, settings: PartitioningSettings) -> SuggestedPartitioning:
-    """What a partitioning makes of the photos; no cell where `make_cells` finds none."""
-    try:
-        cells = make_cells(photos, settings)
-    except InputError:
-        return SuggestedPartitioning(settings, 0, 100.0)
-    inside = pc.sum(cells["imgs_per_cell"]).as_py()
-    return SuggestedPartitioning(settings, cells.num_rows, 100.0 * (1 - inside / len(photos.leaf_ids)))
+def _measured(sorted_leaf_ids: CellIds, settings: PartitioningSettings) -> SuggestedPartitioning:
+    """What a partitioning makes of the photos."""
+    kept = keep_cells(sorted_leaf_ids, settings)
+    share = float(kept.imgs_per_cell.sum() / len(sorted_leaf_ids))
+    return SuggestedPartitioning(settings, len(kept.cell_ids), 100.0 * (1 - share))
 
 
 def suggest_buckets(num_photos: Mapping[str, int], most: int) -> dict[str, int]:

@@ -38,19 +38,10 @@ def split_photo_by_photo(
 ) -> list[tuple[str, int, float, float]]:
     """Token, count and mean degrees of each kept cell in the order of ids, by moving each photo down a level at a time.
 
-    Written from the paper's words alone; no sorting, no ranges, no numpy. Means are right away from the antimeridian.
+    Means are right away from the antimeridian.
     """
-    open_cells: dict[CellId, list[int]] = defaultdict(list)
-    for k, (latitude, longitude) in enumerate(coordinates):
-        open_cells[s2_leaf(latitude, longitude).parent(lvl_min)].append(k)
-    closed: dict[CellId, list[int]] = {}
-    while open_cells:
-        cell, photos = open_cells.popitem()
-        if len(photos) > img_max and cell.level() < lvl_max:
-            for k in photos:
-                open_cells[s2_leaf(*coordinates[k]).parent(cell.level() + 1)].append(k)
-        elif len(photos) > img_min:
-            closed[cell] = photos
+    leaves = [s2_leaf(*where) for where in coordinates]
+    closed = photos_of_cells(leaves, img_min=img_min, img_max=img_max, lvl_min=lvl_min, lvl_max=lvl_max)
     return [
         (
             cell.to_token(),
@@ -60,6 +51,27 @@ def split_photo_by_photo(
         )
         for cell in sorted(closed)
     ]
+
+
+def photos_of_cells(
+    leaves: Sequence[CellId], *, img_min: int, img_max: int, lvl_min: int = 2, lvl_max: int = 30
+) -> dict[CellId, list[int]]:
+    """The kept cells with the indices of the photos in each.
+
+    Written from the paper's words alone; no sorting, no ranges, no numpy.
+    """
+    open_cells: dict[CellId, list[int]] = defaultdict(list)
+    for k, leaf in enumerate(leaves):
+        open_cells[leaf.parent(lvl_min)].append(k)
+    closed: dict[CellId, list[int]] = {}
+    while open_cells:
+        cell, photos = open_cells.popitem()
+        if len(photos) > img_max and cell.level() < lvl_max:
+            for k in photos:
+                open_cells[leaves[k].parent(cell.level() + 1)].append(k)
+        elif len(photos) > img_min:
+            closed[cell] = photos
+    return closed
 
 
 def real_data(name: str) -> Path:

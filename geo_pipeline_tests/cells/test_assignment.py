@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from s2sphere import CellId
 
-from geo_pipeline.cells.assignment import CellIndex, assign_classes
+from geo_pipeline.cells.assignment import CellIndex, ClassRanges, assign_all_classes, assign_classes, overlaps
 from geo_pipeline.cells.partitioning import make_partitionings
 from geo_pipeline.cells.published import read_cells_csv
 from geo_pipeline.cells.settings import PartitioningSettings
@@ -53,6 +53,45 @@ def test_published_labels_are_kept_whatever_their_order() -> None:
     leaves = [CellId.from_token(token).to_lat_lng() for token in ("47c4", "0c", "89c", "1c")]
     where = np.array([[leaf.lat().degrees, leaf.lng().degrees] for leaf in leaves])
     assert assign_classes(where[:, 0], where[:, 1], cells).tolist() == [7, 3, 5, -1]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.floats(-90, 90), st.floats(-180, 180)), min_size=2, max_size=30), st.integers(0, 15))
+def test_several_partitionings_in_one_go_give_the_labels_of_each_alone(
+    coordinates: list[tuple[float, float]], level: int
+) -> None:
+    levels = (level, level + 1, 2 * level)
+    tables = [
+        table(*(cell.to_token() for cell in {s2_leaf(*where).parent(each) for where in coordinates[::2]}))
+        for each in levels
+    ]
+    together = assign_all_classes(*np.array(coordinates).T, tables)
+    assert [labels.tolist() for labels in together] == [
+        assign_classes(*np.array(coordinates).T, each).tolist() for each in tables
+    ]
+
+
+def test_the_first_and_last_leaf_of_neighbouring_cells_get_their_own_labels() -> None:
+    first, gap, last = list(CellId.from_token("47c").children())[:3]
+    finer = list(first.children())
+    indexes = [CellIndex.from_table(table(*(c.to_token() for c in some))) for some in ([first, last], [*finer, gap])]
+    edges = [(cell.range_min().id(), cell.range_max().id()) for cell in (first, gap, last)]
+    outside = [edges[0][0] - 2, edges[2][1] + 2]
+    labels = ClassRanges.of(indexes).labels(np.array([*sum(edges, ()), *outside], dtype=np.uint64))
+    assert [each.tolist() for each in labels] == [[0, 0, -1, -1, 1, 1, -1, -1], [0, 3, 4, 4, -1, -1, -1, -1]]
+
+
+def test_the_cells_of_all_six_faces_can_be_told_apart() -> None:
+    faces = [CellId.from_face_pos_level(face, 0, 0) for face in range(6)]
+    index = CellIndex.from_table(table(*(face.to_token() for face in faces)))
+    ends = np.array([[face.range_min().id(), face.range_max().id()] for face in faces], dtype=np.uint64)
+    assert ClassRanges.of([index]).labels(ends.ravel())[0].tolist() == np.repeat(range(6), 2).tolist()
+
+
+def test_overlaps_name_the_largest_cell_around_each_inner_one() -> None:
+    ids = [CellId.from_token(token).id() for token in ("47c4", "0c", "47c", "89c", "47c44", "0c", "48")]
+    outer, inner = overlaps(np.array(ids, dtype=np.uint64))
+    assert sorted(zip(outer.tolist(), inner.tolist(), strict=True)) == [(1, 5), (2, 0), (2, 4)]
 
 
 def test_the_counts_of_made_cells_are_the_photos_assigned_to_them() -> None:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from s2sphere import Cell, CellId, LatLng, Point
 
 from geo_pipeline.cells.cell_id import children, face_ids
-from geo_pipeline.cells.geometry import cell_centres, cell_outlines, drawable_cells
+from geo_pipeline.cells.geometry import cell_centres, cell_outlines, cells_around, drawable_cells
 from geo_pipeline_tests.cells.test_cell_id import cells, ids
 
 
@@ -23,6 +23,14 @@ def test_centres_and_corners_equal_s2sphere(cell: CellId) -> None:
         corner = Cell(cell).get_vertex(k)
         for edge, end in ((k, 0), (k - 1, -1)):
             assert point(latitudes[0, edge, end], longitudes[0, edge, end]).angle(corner) < 1e-14
+
+
+@settings(deadline=None)
+@given(cells.filter(lambda cell: cell.level() > 0))
+def test_the_cells_around_a_cell_equal_s2sphere(cell: CellId) -> None:
+    (around,) = cells_around(ids(cell))
+    assert around[4] == cell.id()
+    assert set(around.tolist()) == {cell.id(), *(each.id() for each in cell.get_all_neighbors(cell.level()))}
 
 
 @settings(deadline=None)

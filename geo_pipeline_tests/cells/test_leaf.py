@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from geo_pipeline.cells import chunks
 from geo_pipeline.cells.leaf import leaf_ids
 from geo_pipeline.errors import InputError
 from geo_pipeline_tests.cells.oracle import edge_coordinates, real_coordinates, s2_leaf
@@ -38,8 +39,22 @@ def test_leaf_ids_equal_s2sphere_on_the_corners_of_cells_of_every_level() -> Non
     for level in range(1, 30):
         for k in range(4):
             vertex = s2_leaf(*[(48.8, 2.3), (-33.9, 151.2), (71.0, -8.0), (-89.0, 100.0)][k]).parent(level).to_lat_lng()
-            corners.append((vertex.lat().degrees, vertex.lng().degrees))
+            latitude, longitude = vertex.lat().degrees, vertex.lng().degrees
+            beside = [np.nextafter(longitude, away) for away in (-181, 181)]
+            corners += [(latitude, longitude), *((latitude, float(each)) for each in beside)]
     assert_equal_to_s2sphere(corners)
+
+
+@pytest.mark.parametrize("towards", [-2.0, 2.0])
+def test_leaf_ids_equal_s2sphere_where_numpy_rounds_sines_otherwise(
+    monkeypatch: pytest.MonkeyPatch, towards: float
+) -> None:
+    exact = {name: getattr(np, name) for name in ("sin", "cos")}
+    for name, function in exact.items():
+        monkeypatch.setattr(np, name, lambda x, function=function: np.nextafter(function(x), towards))
+    rng = np.random.default_rng(7)
+    anywhere = zip(rng.uniform(-90, 90, 2000).tolist(), rng.uniform(-180, 180, 2000).tolist(), strict=True)
+    assert_equal_to_s2sphere([*edge_coordinates(), *anywhere])
 
 
 def test_leaf_ids_equal_s2sphere_on_real_photo_places() -> None:
@@ -47,7 +62,9 @@ def test_leaf_ids_equal_s2sphere_on_real_photo_places() -> None:
     assert_equal_to_s2sphere(list(zip(*(column[:5000].tolist() for column in where), strict=True)))
 
 
-def test_a_leaf_id_does_not_depend_on_the_photos_around_it() -> None:
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_leaf_id_does_not_depend_on_the_photos_around_it(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    monkeypatch.setattr(chunks, "num_threads", lambda: threads)
     rng = np.random.default_rng(6)
     many = rng.uniform(-90, 90, 70_000), rng.uniform(-180, 180, 70_000)
     some = np.array([0, 1, 32_767, 32_768, 65_535, 65_536, 69_999])

@@ -11,7 +11,8 @@ source = TypeAdapter[PartitioningSettings | PublishedPartitioning](PartitioningS
 def test_a_profile_names_a_rule_or_a_file() -> None:
     made = source.validate_python({"img_max": 5000})
     assert made == PartitioningSettings(img_min=50, img_max=5000, lvl_min=2, lvl_max=30)
-    assert source.validate_python({"csv": "cells.csv"}) == PublishedPartitioning(csv=Path("cells.csv"))
+    assert source.validate_python({"csv": "cells.csv"}) == PublishedPartitioning(csv=Path("cells.csv"), repair=False)
+    assert source.validate_python({"csv": "cells.csv", "repair": True}).repair
     assert source.validate_python(made) is made
 
 
@@ -23,6 +24,7 @@ def test_a_profile_names_a_rule_or_a_file() -> None:
         ({"img_max": 99, "lvl_max": 31}, "less than or equal to 30"),
         ({"img_max": 99, "img_mn": 3}, "img_mn"),
         ({"csv": "a.csv", "img_max": 99}, "img_max"),
+        ({"img_max": 99, "repair": True}, "repair"),
         ({}, "img_max"),
     ],
 )
