@@ -90,7 +90,7 @@ def test_another_row_on_the_ground_makes_the_answer_unique(write: Callable[..., 
 
 def test_a_cell_alone_in_a_parent_that_nobody_would_have_split_is_impossible(write: Callable[..., Path]) -> None:
     siblings = [row(cell.to_token(), 60) for cell in CellId.from_token("0d1").children()]
-    repaired = repair_cells_csv(write(AMBIGUOUS, row("47e5", 1000), *siblings))
+    repaired = repair_cells_csv(write(AMBIGUOUS, row("47c", 1000), *siblings))
     assert repaired.cells["hex_id"][0].as_py() == "8752e4"
 
 
