@@ -14,7 +14,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-CACHED_ROWS = 1 << 15
+CACHED_ROWS = 1 << 13
 """Rows of a chunk of which a dozen columns stay in the second-level cache."""
 
 

@@ -220,7 +220,5 @@ def _doubt(row: CellRow, left: CellIds) -> str:
     """Why a row's token cannot be restored."""
     found = f"several cells at its mean point read so: {', '.join(tokens(left))}"
     if not len(left):
-        found = (
-            f"no cell at its mean point {row.latitude_mean}, {row.longitude_mean} reads so and overlaps no other row"
-        )
+        found = f"no cell at its mean point {row.latitude_mean}, {row.longitude_mean} reads so and fits the other rows"
     return f"line {row.line}: hex_id {row.hex_id!r} cannot be restored: {found}"

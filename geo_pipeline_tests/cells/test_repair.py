@@ -90,8 +90,10 @@ def test_another_row_on_the_ground_makes_the_answer_unique(write: Callable[..., 
 
 def test_a_cell_alone_in_a_parent_that_nobody_would_have_split_is_impossible(write: Callable[..., Path]) -> None:
     siblings = [row(cell.to_token(), 60) for cell in CellId.from_token("0d1").children()]
-    repaired = repair_cells_csv(write(AMBIGUOUS, row("47c", 1000), *siblings))
+    repaired = repair_cells_csv(write(AMBIGUOUS, row("47c", 1000), row("8752ec", 60), *siblings))
     assert repaired.cells["hex_id"][0].as_py() == "8752e4"
+    with pytest.raises(InputError, match="no cell at its mean point"):  # 8752e4 would be alone in its parent
+        repair_cells_csv(write(AMBIGUOUS, row("47c", 1000), *siblings))
 
 
 def test_counts_prove_nothing_in_a_table_that_was_made_by_another_rule(write: Callable[..., Path]) -> None:
