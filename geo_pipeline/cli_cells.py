@@ -89,7 +89,7 @@ def create_cells(options: argparse.Namespace) -> int:
     """Make partitionings of the photos of a data set."""
     import pyarrow.compute as pc
 
-    from geo_pipeline.cells.partitioning import make_cells, sort_photos
+    from geo_pipeline.cells.partitioning import make_partitionings
     from geo_pipeline.cells.published import cells_csv_text
     from geo_pipeline.photos.dataset import BadRows, Columns, read_coordinates
 
@@ -99,21 +99,18 @@ def create_cells(options: argparse.Namespace) -> int:
     with steps.timed("read the data set"):
         coordinates = read_coordinates(options.dataset, columns, bad_rows)
     num_photos = len(coordinates[0])
-    steps.tell(f"{num_photos:,} photos")
-    with steps.timed("sorted the photos by leaf cell"):
-        photos = sort_photos(*coordinates)
-    del coordinates
+    steps.tell(f"{num_photos:,} photos, {bad_rows.count:,} bad rows")
+    with steps.timed("made the partitionings"):
+        made = make_partitionings(*coordinates, settings)
     contents, lines = {}, []
-    for each in settings:
-        with steps.timed(f"made the cells of more than {each.img_min} photos, split above {each.img_max}"):
-            cells = make_cells(photos, each)
+    for each, cells in zip(settings, made, strict=True):
         num_kept = pc.sum(cells["imgs_per_cell"]).as_py()
-        steps.tell(f"{num_kept:,} photos kept, {num_photos - num_kept:,} left out; {_levels_text(cells)}")
         path = options.output / f"cells_{each.img_min}_{each.img_max}.csv"
         contents[path] = cells_csv_text(cells).encode()
         lines.append(f"{path}: {cells.num_rows:,} cells with {num_kept:,} of {num_photos:,} photos")
+        steps.tell(f"{path.stem}: {num_kept:,} photos kept, {num_photos - num_kept:,} left out; {_levels_text(cells)}")
     with steps.timed("wrote the files"):
-        rejects = options.output / "rejects.csv"
+        rejects = options.output / "cells_rejects.csv"
         write_together({**_rejects(rejects, bad_rows), **contents})
     print("\n".join([*lines, *_told(rejects, bad_rows)]))
     return 0

@@ -156,6 +156,15 @@ def header_of(path: Path, names: Sequence[str]) -> list[str]:
     return header
 
 
+def iterate_tables(file: pq.ParquetFile, names: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Some columns of a Parquet file, or all, some rows at a time; text views, which Arrow cannot filter, as text."""
+    for batch in file.iter_batches(_BATCH_ROWS, columns=names):
+        fields = [
+            field.with_type(pa.string()) if pa.types.is_string_view(field.type) else field for field in batch.schema
+        ]
+        yield pa.table(batch).cast(pa.schema(fields, batch.schema.metadata))
+
+
 def distinct(header: Sequence[str], names: Sequence[str]) -> list[str]:
     """The header with names of their own for all other columns, which may have any."""
     return [name if name in names else f"{name} (column {number})" for number, name in enumerate(header)]
@@ -259,9 +268,9 @@ def _rows(path: Path, header: Sequence[str], columns: Columns, bad_rows: BadRows
     else:
         start = 1
         with open_parquet(path) as file:
-            for batch in file.iter_batches(_BATCH_ROWS, columns=columns.names):
-                yield _Rows(np.arange(start, start + batch.num_rows), pa.table(batch).select(columns.names))
-                start += batch.num_rows
+            for table in iterate_tables(file, columns.names):
+                yield _Rows(np.arange(start, start + table.num_rows), table.select(columns.names))
+                start += table.num_rows
 
 
 def _numbers(column: pa.ChunkedArray, path: Path, name: str) -> pa.ChunkedArray:

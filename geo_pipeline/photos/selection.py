@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from geo_pipeline.errors import InputError
 from geo_pipeline.photos.csv_rows import read_csv_rows
-from geo_pipeline.photos.dataset import distinct, ending_of, header_of, is_empty, open_parquet, texts_of
+from geo_pipeline.photos.dataset import distinct, ending_of, header_of, is_empty, iterate_tables, open_parquet, texts_of
 from geo_pipeline.photos.rejects import Reject, refusal, rejects_table
 from geo_pipeline.store import atomic_file, table_stream
 
@@ -55,10 +55,10 @@ def copy_rows(path: Path, output: Path, numbers: npt.NDArray[np.int64]) -> None:
         return
     start = 1
     with open_parquet(path) as file, table_stream(output) as append:
-        for batch in file.iter_batches():
-            first, end = np.searchsorted(numbers, [start, start + batch.num_rows])
-            append(pa.table(batch.take(pa.array(numbers[first:end] - start))))
-            start += batch.num_rows
+        for table in iterate_tables(file):
+            first, end = np.searchsorted(numbers, [start, start + table.num_rows])
+            append(table.take(pa.array(numbers[first:end] - start)))
+            start += table.num_rows
 
 
 def _lines(path: Path, numbers: npt.NDArray[np.int64]) -> Iterator[bytes]:
