@@ -37,9 +37,10 @@ def rejects_table(photo_set: str, file: Path, rejects: Iterable[Reject]) -> pa.T
     return pa.table([list(column) for column in columns], schema=REJECTS_SCHEMA)
 
 
-def refusal(file: Path, count: int, rejects: pa.Table) -> str:
+def refusal(file: Path, count: int, rejects: pa.Table, *, can_skip: bool = True) -> str:
     """The message that tells of `count` bad rows of a file and names the first; `rejects`: `row, reason`, by row."""
     first = rejects.slice(0, FIRST_REJECTS).select(["row", "reason"]).to_pylist()
     lines = [f"  - {file}, row {row['row']}: {row['reason']}" for row in first]
-    head = f"{count} rows cannot be used; correct them, or leave them out with --skip-bad-rows; the first:"
+    remedy = "correct them, or leave them out with --skip-bad-rows" if can_skip else "correct them or take them out"
+    head = f"{count} rows cannot be used; {remedy}; the first:"
     return "\n".join([head, *lines])

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from geo_pipeline.errors import InputError
-from geo_pipeline.photos.csv_rows import read_csv_rows
+from geo_pipeline.photos.csv_rows import iterate_csv_rows
 from geo_pipeline.photos.dataset import distinct, ending_of, header_of, is_empty, iterate_tables, open_parquet, texts_of
 from geo_pipeline.photos.rejects import Reject, refusal, rejects_table
 from geo_pipeline.store import atomic_file, table_stream
@@ -35,15 +35,22 @@ def read_photo_rows(path: Path, column: str) -> PhotoRows:
     header = header_of(path, [column])
     if ending_of(path) == ".csv":
         names = distinct(header, [column])
-        read = read_csv_rows(path, names, header=True, wanted=names)
-        rows, rejects = PhotoRows(read.columns[column], read.rows), read.rejects
+        parts = [
+            (part.columns[column], part.rows, part.rejects)
+            for part in iterate_csv_rows(path, names, header=True, wanted=names)
+        ]
+        ids, numbers, unreadable = zip(*parts, strict=True)
+        rows = PhotoRows(
+            pa.chunked_array([chunk for each in ids for chunk in each.chunks], pa.string()), np.concatenate(numbers)
+        )
+        rejects = [reject for each in unreadable for reject in each]
     else:
         with open_parquet(path) as file:
             ids = texts_of(file.read(columns=[column])[column], path, column)
         rows, rejects = PhotoRows(ids, np.arange(1, len(ids) + 1)), []
     rejects += [Reject(row, None, f"empty {column}") for row in rows.numbers[is_empty(rows.ids)].tolist()]
     if rejects:
-        raise InputError(refusal(path, len(rejects), rejects_table("", path, rejects)))
+        raise InputError(refusal(path, len(rejects), rejects_table("", path, rejects), can_skip=False))
     return rows
 
 
