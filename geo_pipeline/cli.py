@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geo_pipeline import cli_download, cli_show_cells
+from geo_pipeline import cli_cells, cli_download, cli_show_cells
 from geo_pipeline.errors import InputError, explain
 from geo_pipeline.lock import LockedError
 from geo_pipeline.profile import PROJECT_FOLDER, Layout, Profile, layout_of, load_profile, profile_path
@@ -39,9 +39,10 @@ def console() -> int:
     Looking for garbage, of which imports make none, would take a third of a short command's time: half of that while
     importing, half when the process ends. A download takes hours and must not keep its garbage.
     """
-    if sys.argv[1:2] == ["download"]:
+    command = "".join(_with_hyphens(sys.argv[1:2]))
+    if command in {"download", *cli_cells.COMMANDS}:
         cli_download.keep_pandas_out()
-    else:
+    if command != "download":
         gc.set_threshold(1_000_000, 50, 100)
     code = main()
     gc.freeze()
@@ -78,7 +79,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options; ends the process with code 2 and the nearest option where one is not known."""
     parser = _parser()
     given = sys.argv[1:] if arguments is None else arguments
-    options, unknown = parser.parse_known_args([_with_hyphens(each) for each in given])
+    options, unknown = parser.parse_known_args(_with_hyphens(given))
     if unknown:
         name = unknown[0].partition("=")[0]
         general, known = (_OPTION.findall(each.format_usage()) for each in (parser, options.parser))
@@ -88,10 +89,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _with_hyphens(argument: str) -> str:
-    """`--url_csv` as `--url-csv`: existing scripts spell options so."""
-    name, equals, value = argument.partition("=")
-    return name.replace("_", "-") + equals + value if name.startswith("--") else argument
+def _with_hyphens(arguments: Sequence[str]) -> list[str]:
+    """`create_cells --img_min=50` as `create-cells --img-min=50`: existing scripts spell commands and options so."""
+    split = [argument.partition("=") for argument in arguments]
+    is_name = [position == 0 or name.startswith("--") for position, (name, _, _) in enumerate(split)]
+    return [
+        (name.replace("_", "-") if replaced else name) + equals + value
+        for replaced, (name, equals, value) in zip(is_name, split, strict=True)
+    ]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -117,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         subparser.set_defaults(command=command, without_profile=without_profile, parser=subparser)
         if add_options:
             add_options(subparser)
+    cli_cells.add_commands(commands)
     return parser
 
 

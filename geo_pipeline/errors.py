@@ -23,6 +23,7 @@ _REMEDIES = {
     errno.EPERM: "operation not permitted: make it writable for this user or point GEO_PIPELINE_HOME elsewhere",
     errno.EFBIG: "larger than this system lets a file be: raise the limit (ulimit -f), then run again",
     errno.EEXIST: "a file stands where a folder is needed: move it away, then run again",
+    errno.EISDIR: "a folder stands where a file is to be written: move it away or name another file",
     errno.ENOTDIR: "a file stands where a folder is needed: move it away or point GEO_PIPELINE_HOME elsewhere",
     errno.EROFS: "the file system is read-only: point GEO_PIPELINE_HOME at one that can be written",
 }

@@ -7,12 +7,13 @@ the same folder, fsync, rename, fsync the folder; a reader never sees half a fil
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -71,6 +72,17 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write several files atomically: none of them gets its name before the bytes of all are on the disk."""
+    with ExitStack() as files:
+        for path, content in contents.items():
+            _refuse_folder(path)
+            stream = files.enter_context(atomic_file(path))
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
 def write_table(path: Path, table: pa.Table) -> None:
     """Write a Parquet table atomically; equal tables give equal bytes."""
     with atomic_file(path) as stream:
@@ -83,10 +95,62 @@ def write_csv(path: Path, table: pa.Table) -> None:
         csv.write_csv(table, stream)
 
 
+@contextmanager
+def table_stream(path: Path) -> Iterator[Callable[[pa.Table], None]]:
+    """A function that appends to a table on disk, CSV or Parquet by the ending of `path`, atomically.
+
+    All tables given to it must have the same schema. In CSV only values that need quotes have them.
+    """
+    _refuse_folder(path)
+    with atomic_file(path) as stream, ExitStack() as writers:
+        writer: pq.ParquetWriter | None = None
+
+        def append(table: pa.Table) -> None:
+            nonlocal writer
+            if path.suffix.lower() == ".csv":
+                stream.write(_csv_rows(table) if stream.tell() else csv_bytes(table))
+                return
+            writer = writer or writers.enter_context(pq.ParquetWriter(stream, table.schema, compression="zstd"))
+            writer.write_table(table)
+
+        yield append
+
+
+def csv_bytes(table: pa.Table) -> bytes:
+    """A table as CSV with a header, quotes only around values that need them."""
+    header = pa.table({str(number): [name] for number, name in enumerate(table.column_names)})
+    return _csv_rows(header) + _csv_rows(table)
+
+
+def _csv_rows(table: pa.Table) -> bytes:
+    """The rows as CSV; without any quotes if none is needed, as Arrow puts them around all texts or none."""
+    for style in ("none", "needed"):
+        with suppress(pa.ArrowInvalid):
+            sink = pa.BufferOutputStream()
+            csv.write_csv(table, sink, csv.WriteOptions(include_header=False, quoting_style=style))
+            return bytes(sink.getvalue())
+    raise AssertionError("Arrow quotes whatever it is given")
+
+
+def _refuse_folder(path: Path) -> None:
+    """Raise OSError if a folder stands where a file is to be written: no rename would take its place."""
+    if path.is_dir():
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+
+
 def read_table(path: Path) -> pa.Table:
     """Read a Parquet table. Raises InputError naming the file if it is absent or not Parquet."""
     with _table_errors(path), pq.ParquetFile(path) as file:  # `pq.read_table` loads Arrow's engine for data sets: 55 MB
         return file.read()
+
+
+def read_columns(path: Path, names: Sequence[str]) -> pa.Table:
+    """Read some columns of a Parquet table. Raises as `read_table` does, and InputError if one of them is missing."""
+    with _table_errors(path), pq.ParquetFile(path) as file:
+        missing = [name for name in names if name not in file.schema_arrow.names]
+        if missing:
+            raise InputError(f"{path}: columns {', '.join(missing)} are missing; it has {file.schema_arrow.names}")
+        return file.read(columns=list(names))
 
 
 def num_rows(path: Path) -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import multiprocessing
 import os
 import resource
@@ -11,7 +12,18 @@ import pyarrow as pa
 import pytest
 
 from geo_pipeline.errors import InputError, explain
-from geo_pipeline.store import atomic_file, read_table, table_hash, write_bytes, write_json, write_table
+from geo_pipeline.store import (
+    atomic_file,
+    csv_bytes,
+    read_columns,
+    read_table,
+    table_hash,
+    table_stream,
+    write_bytes,
+    write_json,
+    write_table,
+    write_together,
+)
 
 TABLE = pa.table({"photo_id": ["a", "b", None], "latitude": [1.0, float("nan"), -0.0]})
 
@@ -79,3 +91,41 @@ def test_the_hash_of_a_table_sees_values_and_names_but_not_chunks_or_slices() ->
     assert table_hash(numbers) != table_hash(numbers.rename_columns(["y"]))
     assert table_hash(numbers) != table_hash(numbers.slice(1))
     assert table_hash(TABLE) != table_hash(TABLE.set_column(0, "photo_id", pa.array(["a", "b", ""])))
+
+
+def test_files_written_together_are_all_there_or_none(tmp_path: Path) -> None:
+    write_together({tmp_path / name: name.encode() for name in ("a", "b")})
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "a", "b": "b"}
+    with pytest.raises(TypeError, match="bytes-like"):
+        write_together({tmp_path / "a": b"new", tmp_path / "c": b"new", tmp_path / "d": 1})  # type: ignore[dict-item]
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "a", "b": "b"}
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [(["a", "b c"], "id,n\na,1\nb c,2\n"), (["a,b", 'c"'], 'id,n\n"a,b",1\n"c""",2\n')],
+)
+def test_csv_has_quotes_where_they_are_needed(texts: list[str], expected: str) -> None:
+    content = csv_bytes(pa.table({"id": texts, "n": [1, 2]})).decode()
+    assert content == expected
+    assert [row[0] for row in csv.reader(content.splitlines())][1:] == texts
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_table_written_part_by_part_is_the_whole_table(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"t.{ending}"
+    with table_stream(path) as append:
+        for start in range(3):
+            append(TABLE.slice(start, 1))
+        assert not path.exists()
+    if ending == "csv":
+        assert path.read_bytes() == csv_bytes(TABLE)
+    else:
+        assert table_hash(read_table(path)) == table_hash(TABLE)
+
+
+def test_single_columns_can_be_read(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.parquet", TABLE)
+    assert read_columns(tmp_path / "t.parquet", ["latitude"]).column_names == ["latitude"]
+    with pytest.raises(InputError, match="columns longitude are missing"):
+        read_columns(tmp_path / "t.parquet", ["latitude", "longitude"])

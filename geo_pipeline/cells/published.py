@@ -100,12 +100,17 @@ def mean_points(rows: Sequence[CellRow]) -> tuple[Degrees, Degrees]:
 
 
 def write_cells_csv(path: Path, cells: pa.Table) -> None:
-    """Write a table of cells as CSV, header first, one line for each cell; floats read back to the same bits."""
+    """Write a table of cells as a CSV file (`cells_csv_text`)."""
+    write_text(path, cells_csv_text(cells))
+
+
+def cells_csv_text(cells: pa.Table) -> str:
+    """A table of cells as CSV, header first, one line for each cell; floats read back to the same bits."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CELLS_SCHEMA.names)
     writer.writerows(zip(*(cells[name].to_pylist() for name in CELLS_SCHEMA.names), strict=True))
-    write_text(path, text.getvalue())
+    return text.getvalue()
 
 
 def _lines(path: Path) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def read_first_row(path: Path) -> list[str]:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             first = next(csv_module.reader(stream), None)
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; supply it or correct the path in the profile") from error
+        raise InputError(f"{path}: no such file; supply it or correct the path") from error
     except IsADirectoryError as error:
         raise InputError(f"{path}: a folder, expected a CSV file") from error
     except UnicodeDecodeError as error:
@@ -104,7 +105,7 @@ def iterate_csv_rows(
 
 def _not_blank(table: pa.Table) -> pa.ChunkedArray:
     """Which rows hold any value at all: a blank line is no photo, and no mistake either."""
-    return pc.not_equal(pc.binary_join_element_wise(*table.columns, ""), "")
+    return reduce(pc.or_, (pc.not_equal(column, "") for column in table.columns))
 
 
 def _good_lines(first: int, num_rows: int, rejects: Sequence[Reject]) -> np.ndarray:

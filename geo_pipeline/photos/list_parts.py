@@ -17,12 +17,11 @@ import pyarrow as pa
 
 from geo_pipeline.errors import InputError
 from geo_pipeline.photos.csv_rows import CsvRows, iterate_csv_rows
-from geo_pipeline.photos.rejects import REJECTS_SCHEMA, Reject, rejects_table
+from geo_pipeline.photos.rejects import Reject, refusal, rejects_table
 from geo_pipeline.photos.removals import Removals, removed_ids
 from geo_pipeline.photos.url_lists import URL_LIST_SCHEMA, bad_rows, has_header, id_hashes
 from geo_pipeline.store import sync_folder, write_table
 
-FIRST_REJECTS = 10
 _ROW_SCHEMA = URL_LIST_SCHEMA.append(pa.field("row", pa.int64())).append(pa.field("hash", pa.uint64()))
 
 
@@ -50,7 +49,7 @@ def divide_url_csv(
         made = [_finish_part(work, number, seed, removals) for number in range(num_parts)]
         table = rejects_table("", path, [*rejects, *(reject for found in made for reject in found)])
         if table.num_rows and not skip_bad_rows:
-            raise InputError(_refusal(table))
+            raise InputError(refusal(path, table.num_rows, table))
         for number in range(num_parts):
             target = file_of(number)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -111,12 +110,3 @@ def _is_removed(photos: pa.Table, removals: Removals | None) -> pa.Array:
         return pa.repeat(pa.scalar(False), photos.num_rows)
     ids = set(removed_ids(removals, photos=photos, metadata=None).to_pylist())
     return pa.array([photo_id.strip() in ids for photo_id in photos["photo_id"].to_pylist()], pa.bool_())
-
-
-def _refusal(rejects: pa.Table) -> str:
-    """The message that names the first rows that cannot be used."""
-    assert rejects.schema.equals(REJECTS_SCHEMA)  # noqa: S101 an invariant of ours
-    first = rejects.slice(0, FIRST_REJECTS).to_pylist()
-    lines = [f"  - {row['file']}, row {row['row']}: {row['reason']}" for row in first]
-    head = f"{rejects.num_rows} rows cannot be used; correct them, or leave them out with --skip-bad-rows; the first:"
-    return "\n".join([head, *lines])

@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 
 from geo_pipeline.errors import InputError
 from geo_pipeline.photos.csv_rows import CsvRows, first_of_each, read_csv_rows, read_first_row
+from geo_pipeline.photos.numbers import LATITUDES, LONGITUDES, numbers_of, reasons, within
 from geo_pipeline.photos.rejects import Reject, rejects_table
 
 REQUIRED_COLUMNS = ("IMG_ID", "LAT", "LON")
-_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 
 
 @dataclass(frozen=True)
@@ -56,41 +56,28 @@ def read_metadata_csv(photo_set: str, path: Path, scenes: Mapping[str, str]) -> 
     if missing:
         raise InputError(f"{path}: no column {', '.join(missing)}; the header has {', '.join(header)}")
     read = read_csv_rows(path, header, header=True, wanted=wanted)
-    numbers = {name: _numbers(read.columns[name]) for name in ("LAT", "LON", *scenes.values())}
-    reasons = _bad_rows(read, numbers, tuple(scenes.values()))
+    numbers = {name: numbers_of(read.columns[name]) for name in ("LAT", "LON", *scenes.values())}
+    bad = _bad_rows(read, numbers, tuple(scenes.values()))
     ids = read.columns["IMG_ID"]
-    rejects = [*read.rejects, *(Reject(int(read.rows[i]), ids[i].as_py(), text) for i, text in reasons.items())]
-    good = np.setdiff1d(np.arange(len(ids)), np.array(list(reasons), dtype=np.int64))
+    rejects = [*read.rejects, *(Reject(int(read.rows[i]), ids[i].as_py(), text) for i, text in bad.items())]
+    good = np.setdiff1d(np.arange(len(ids)), np.array(list(bad), dtype=np.int64))
     authors = read.columns["AUTHOR"] if "AUTHOR" in header else pa.nulls(len(ids), pa.string())
     columns = [ids, pa.repeat(photo_set, len(ids)), authors, *numbers.values()]
     table = pa.table(columns, schema=metadata_schema(scenes)).take(pa.array(good))
     return Metadata(table.sort_by("photo_id").combine_chunks(), rejects_table(photo_set, path, rejects))
 
 
-def _numbers(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    """float64 of texts that are decimal numbers, null for the rest ("nan" and "inf" are no coordinates)."""
-    is_number = pc.match_substring_regex(texts, _NUMBER)
-    return pc.cast(pc.utf8_trim_whitespace(pc.if_else(is_number, texts, None)), pa.float64())
-
-
 def _bad_rows(read: CsvRows, numbers: Mapping[str, pa.ChunkedArray], scene_columns: tuple[str, ...]) -> dict[int, str]:
     """The reason for each row that cannot be used, by its index."""
-    reasons: dict[int, str] = {}
-    bounds = {"LAT": (-90, 90), "LON": (-180, 180)} | dict.fromkeys(scene_columns, (0, 1))
+    found: dict[int, str] = {}
+    bounds = {"LAT": LATITUDES, "LON": LONGITUDES} | dict.fromkeys(scene_columns, (0, 1))
     for name, (low, high) in bounds.items():
-        for i in np.flatnonzero(~_within(numbers[name], low, high)):
-            found = read.columns[name][i].as_py()
-            reasons.setdefault(int(i), f"{name} is {found!r}, expected a number from {low} to {high}")
+        bad = np.flatnonzero(~within(numbers[name], low, high))
+        for i, reason in zip(bad, reasons(name, read.columns[name].take(pa.array(bad)), low, high), strict=True):
+            found.setdefault(int(i), reason)
     first = first_of_each(read.columns["IMG_ID"].combine_chunks())
     for i in np.flatnonzero(first != np.arange(len(first))):
-        reasons[int(i)] = f"doubled id: stands already in row {read.rows[first[i]]}"
+        found[int(i)] = f"doubled id: stands already in row {read.rows[first[i]]}"
     for i in np.flatnonzero(pc.equal(pc.utf8_trim_whitespace(read.columns["IMG_ID"]), "").to_numpy()):
-        reasons[int(i)] = "empty IMG_ID"
-    return reasons
-
-
-def _within(numbers: pa.ChunkedArray, low: float, high: float) -> np.ndarray:
-    """bool[n]: which values are numbers in a range; a published softmax may pass 1 by its rounding."""
-    rounding = 1e-6 if high == 1 else 0.0
-    inside = pc.and_(pc.greater_equal(numbers, low - rounding), pc.less_equal(numbers, high + rounding))
-    return np.asarray(pc.fill_null(inside, False))
+        found[int(i)] = "empty IMG_ID"
+    return found

@@ -17,6 +17,8 @@ REJECTS_SCHEMA = pa.schema(
         pa.field("reason", pa.string(), nullable=False),
     ]
 )
+FIRST_REJECTS = 10
+"""So many are named in an error."""
 
 
 @dataclass(frozen=True)
@@ -33,3 +35,12 @@ def rejects_table(photo_set: str, file: Path, rejects: Iterable[Reject]) -> pa.T
     rows = [(photo_set, str(file), *astuple(reject)) for reject in sorted(rejects, key=lambda r: r.row)]
     columns = zip(*rows, strict=True) if rows else [[] for _ in REJECTS_SCHEMA]
     return pa.table([list(column) for column in columns], schema=REJECTS_SCHEMA)
+
+
+def refusal(file: Path, count: int, rejects: pa.Table, *, can_skip: bool = True) -> str:
+    """The message that tells of `count` bad rows of a file and names the first; `rejects`: `row, reason`, by row."""
+    first = rejects.slice(0, FIRST_REJECTS).select(["row", "reason"]).to_pylist()
+    lines = [f"  - {file}, row {row['row']}: {row['reason']}" for row in first]
+    remedy = "correct them, or leave them out with --skip-bad-rows" if can_skip else "correct them or take them out"
+    head = f"{count} rows cannot be used; {remedy}; the first:"
+    return "\n".join([head, *lines])
