@@ -62,7 +62,7 @@ def accuracy_figure(epochs: Sequence[int], series: Mapping[str, Sequence[float]]
     return figure
 
 
-def histogram_figure(values: npt.NDArray[np.float64], label: str, *, logarithmic: bool = False) -> Figure:
+def histogram_figure(values: npt.NDArray[np.float64 | np.int64], label: str, *, logarithmic: bool = False) -> Figure:
     """How often which values occur; on a logarithmic axis the values must be positive."""
     with styled():
         figure = Figure(figsize=_SIZE, layout="constrained")
@@ -74,6 +74,19 @@ def histogram_figure(values: npt.NDArray[np.float64], label: str, *, logarithmic
             bins = np.histogram_bin_edges(values, bins=40)
         axes.hist(values, bins=bins.tolist(), color=MARK)
         axes.set_xlabel(label)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    return figure
+
+
+def bars_figure(numbers: Sequence[int], counts: Sequence[int], label: str) -> Figure:
+    """A bar for each whole number from the first to the last, its count above it; numbers ascend."""
+    with styled():
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        axes = figure.add_subplot()
+        bars = axes.bar(numbers, counts, color=MARK, width=0.8)
+        axes.bar_label(bars, labels=[f"{count:,}" for count in counts], fontsize=8, color=MUTED, padding=2)
+        axes.set_xlabel(label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     return figure
 

@@ -38,6 +38,7 @@ from geo_pipeline_tests.defs.project import Project
 NO_CONTENT_BELOW = {
     "defs.pictures": "draws for the page",
     "evaluation.figures": "draws for the page",
+    "defs.cells_page": "counts and draws for the page",
     "defs.bucket_counts": "looks at the folders of buckets",
 }
 """Modules of `NOT_CONTENT` that call other code of ours, which makes no content then either, with the reason."""
