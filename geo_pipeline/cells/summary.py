@@ -17,9 +17,14 @@ from geo_pipeline.cells.table import cell_ids_of
 Counts = npt.NDArray[np.int64]
 
 
+def cell_levels(cells: pa.Table) -> Counts:
+    """The S2 level of each cell (int64[n])."""
+    return levels(cell_ids_of(cells))
+
+
 def cells_by_level(cells: pa.Table) -> pa.Table:
     """`level, cells, photos`: how many cells of each S2 level that occurs, and the photos in them (int64)."""
-    by_level = pa.table({"level": levels(cell_ids_of(cells)), "photos": cells["imgs_per_cell"]}).group_by("level")
+    by_level = pa.table({"level": cell_levels(cells), "photos": cells["imgs_per_cell"]}).group_by("level")
     counted = by_level.aggregate([([], "count_all"), ("photos", "sum")]).sort_by("level")
     return counted.rename_columns(["level", "cells", "photos"])
 

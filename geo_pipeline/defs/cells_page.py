@@ -18,20 +18,19 @@ def partitioning_metadata(name: str, cells: pa.Table, photos_kept: int, photos_l
 
     photos_kept: how many of the `photos_listed` training photos lie in a cell.
     """
-    from geo_pipeline.cells.summary import cells_by_level, spread
-    from geo_pipeline.evaluation.figures import bars, cells_map, histogram
+    from geo_pipeline.cells.summary import cell_levels, cells_by_level, spread
+    from geo_pipeline.evaluation.figures import cells_map, histogram
 
-    photos, by_level = cells["imgs_per_cell"].to_numpy(), cells_by_level(cells)
-    levels = bars(by_level["level"].to_pylist(), by_level["cells"].to_pylist(), "S2 level of the cells")
+    photos = cells["imgs_per_cell"].to_numpy()
     return {
         "cells": cells.num_rows,
         "photos_kept": photos_kept,
         "photos_left_out": photos_listed - photos_kept,
         "listed_training_photos": photos_listed,
         **{f"photos_per_cell_{word}": number for word, number in spread(photos).items()},
-        "levels": markdown_table(by_level),
-        "levels_histogram": png(levels),
-        "photos_per_cell": png(histogram(photos, "photos per cell", logarithmic=True)),
+        "levels": markdown_table(cells_by_level(cells)),
+        "levels_histogram": png(histogram(cell_levels(cells), "S2 level", "cells")),
+        "photos_per_cell": png(histogram(photos, "photos in a cell", "cells", logarithmic=True)),
         "map": png(cells_map({name: cells})),
     }
 
@@ -44,7 +43,10 @@ def hierarchy_metadata(hierarchy: pa.Table, coarser: Mapping[str, pa.Table]) -> 
     inside = {name: fine_cells_in_each(hierarchy, name, cells.num_rows) for name, cells in coarser.items()}
     return {
         "fine_cells_in_coarser_ones": markdown_table(hierarchy_summary(hierarchy, coarser)),
-        **{f"in_each_{name}_cell": png(histogram(n, f"fine cells in a {name} cell")) for name, n in inside.items()},
+        **{
+            f"in_each_{name}_cell": png(histogram(n, f"fine cells in a {name} cell", f"{name} cells"))
+            for name, n in inside.items()
+        },
     }
 
 

@@ -18,7 +18,6 @@ from geo_pipeline.evaluation.sheet import photo_sheet
 from geo_pipeline.evaluation.theme import png
 
 __all__ = [
-    "bars",
     "cells_map",
     "error_distribution",
     "error_map",
@@ -53,14 +52,9 @@ def loss_curves(rows: Sequence[MetricRow]) -> bytes:
     return png(charts.loss_figure(*loss_series(rows)))
 
 
-def histogram(values: npt.NDArray[np.float64 | np.int64], label: str, *, logarithmic: bool = False) -> bytes:
-    """How often which values occur (for example photos per cell, levels); label: what the values are, with unit."""
-    return png(charts.histogram_figure(values, label, logarithmic=logarithmic))
-
-
-def bars(numbers: Sequence[int], counts: Sequence[int], label: str) -> bytes:
-    """How often which whole numbers occur (for example S2 levels); numbers ascend, label: what they are."""
-    return png(charts.bars_figure(numbers, counts, label))
+def histogram(values: npt.NDArray[np.int64], label: str, counted: str, *, logarithmic: bool = False) -> bytes:
+    """How often which whole numbers occur; label: what they are (`S2 level`), counted: what has them (`cells`)."""
+    return png(charts.histogram_figure(values, label, counted, logarithmic=logarithmic))
 
 
 def outcome_bars(counts: pa.Table) -> bytes:
