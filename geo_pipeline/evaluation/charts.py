@@ -90,7 +90,7 @@ def histogram_figure(values: npt.NDArray[np.int64], label: str, counted: str, *,
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-        axes.margins(y=0.12)
+        axes.margins(y=0.16)
         axes.set_xlabel(label)
         axes.set_ylabel(counted)
     return figure
