@@ -102,25 +102,23 @@ def gaps_in_hierarchy(hierarchy: pa.Table, cells: Mapping[str, pa.Table]) -> lis
     hierarchy: a column of class labels for each partitioning; cells: the tables of the partitionings, finest last.
     """
     *coarser, finest = cells
+    tokens = {name: _tokens_by_label(table) for name, table in cells.items()}
     counts = Counter(hierarchy[finest].to_pylist())
     problems = [
-        f"class label {label} of {finest} stands {counts[label]} times, expected once"
-        for label in sorted({*counts, *cells[finest]["class_label"].to_pylist()})
-        if counts[label] != 1 or label not in _tokens_by_label(cells[finest])
+        f"class label {label} of {finest} stands {counts[label]} times, expected {expected}"
+        for label in sorted({*counts, *tokens[finest]})
+        if counts[label] != (expected := int(label in tokens[finest]))
     ]
     for name in coarser:
-        problems += _strange_ancestors(hierarchy, name, finest, cells)
+        pairs = zip(hierarchy[name].to_pylist(), hierarchy[finest].to_pylist(), strict=True)
+        for ancestor, label in pairs:
+            cell = f"{finest} cell {tokens[finest].get(label)} (class label {label})"
+            if ancestor not in tokens[name]:
+                problems.append(f"{cell} has the {name} class label {ancestor}, which no cell has")
+            elif label in tokens[finest] and not _contains(tokens[name][ancestor], tokens[finest][label]):
+                holder = tokens[name][ancestor]
+                problems.append(f"{cell} does not lie in {holder}, the {name} cell of class label {ancestor}")
     return problems
-
-
-def _strange_ancestors(hierarchy: pa.Table, coarser: str, finest: str, cells: Mapping[str, pa.Table]) -> Iterator[str]:
-    tokens, fine_tokens = (_tokens_by_label(cells[name]) for name in (coarser, finest))
-    for ancestor, label in zip(hierarchy[coarser].to_pylist(), hierarchy[finest].to_pylist(), strict=True):
-        cell = f"{finest} cell {fine_tokens.get(label)} (class label {label})"
-        if ancestor not in tokens:
-            yield f"{cell} has the {coarser} class label {ancestor}, which no cell has"
-        elif label in fine_tokens and not _contains(tokens[ancestor], fine_tokens[label]):
-            yield f"{cell} does not lie in {tokens[ancestor]}, the {coarser} cell of class label {ancestor}"
 
 
 def random_rows(num_rows: int, size: int, seed: int) -> npt.NDArray[np.int64]:

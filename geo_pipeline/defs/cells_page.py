@@ -5,12 +5,17 @@ Not here: the numbers (cells room) and the drawing (evaluation room).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from geo_pipeline.defs.pictures import markdown_table, png
+
+if TYPE_CHECKING:
+    from geo_pipeline.cells.repair import Repair
 
 
 def partitioning_metadata(name: str, cells: pa.Table, photos_kept: int, photos_listed: int) -> dict[str, object]:
@@ -33,6 +38,14 @@ def partitioning_metadata(name: str, cells: pa.Table, photos_kept: int, photos_l
         "photos_per_cell": png(histogram(photos, "photos in a cell", "cells", logarithmic=True)),
         "map": png(cells_map({name: cells})),
     }
+
+
+def repairs_metadata(repairs: Sequence[Repair]) -> dict[str, object]:
+    """The tokens that were restored in a published table, each with its line; nothing if there are none."""
+    if not repairs:
+        return {}
+    rows = pa.Table.from_pylist([asdict(each) for each in repairs])
+    return {"repaired_tokens": len(repairs), "repairs": markdown_table(rows)}
 
 
 def hierarchy_metadata(hierarchy: pa.Table, coarser: Mapping[str, pa.Table]) -> dict[str, object]:

@@ -186,7 +186,7 @@ def test_a_spoilt_hierarchy_is_described(column: str, value: int | None, expecte
 
 def test_a_cell_without_a_row_in_the_hierarchy_is_missed(cells: dict[str, pa.Table]) -> None:
     (problem,) = audit.gaps_in_hierarchy(cell_hierarchy(cells).slice(1), cells)
-    assert problem == "class label 0 of fine stands 0 times, expected once"
+    assert problem == "class label 0 of fine stands 0 times, expected 1"
 
 
 def test_labels_of_photos_are_those_that_s2sphere_finds(

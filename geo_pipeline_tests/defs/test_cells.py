@@ -34,7 +34,7 @@ from geo_pipeline.errors import InputError
 from geo_pipeline.store import read_table, write_table
 from geo_pipeline_tests.cells.test_audit import spoilt
 from geo_pipeline_tests.conftest import profile_writer
-from geo_pipeline_tests.defs.project import Project, materialized
+from geo_pipeline_tests.defs.project import Project, failure, materialized
 
 WriteProfile = Callable[..., Path]
 
@@ -261,6 +261,28 @@ def test_a_published_partitioning_keeps_its_labels_and_gets_the_checks_that_appl
     told = made.latest("cells_fine").metadata
     assert told["photos_kept"].value == (labels >= 0).sum()
     assert told["photos_left_out"].value == (labels < 0).sum()
+
+
+def test_a_damaged_table_is_refused_unless_its_repair_is_asked_for_and_then_told(
+    made: Project, write_profile: WriteProfile, tmp_path: Path
+) -> None:
+    fine, path = read_table(made.layout.table("cells_fine")), tmp_path / "fine.csv"
+    write_cells_csv(path, fine)
+    rows = path.read_text("utf-8").splitlines()
+    tokens = [row.split(",")[1] for row in rows]
+    line, token = next((k, each) for k, each in enumerate(tokens) if each.isdecimal() and not each.startswith("0"))
+    shown = f"{int(token)}.0"
+    path.write_text("\n".join([*rows[:line], rows[line].replace(token, shown, 1), *rows[line + 1 :]]) + "\n", "utf-8")
+    write_profile(partitionings__fine={"csv": str(path)})
+    assert f"hex_id '{shown}'" in failure(made.run("model", "cells_fine"))
+    write_profile(partitionings__fine={"csv": str(path), "repair": True})
+    assert made.run("model", "cells_fine").success
+    assert read_table(made.layout.table("cells_fine")).equals(fine)
+    told = made.latest("cells_fine").metadata
+    assert told["repaired_tokens"].value == 1
+    assert str(told["repairs"].value).splitlines() == [
+        "| line | damaged | token |", "| --- | --- | --- |", f"| {line + 1} | {shown} | {token} |"
+    ]  # fmt: skip
 
 
 def test_only_a_partitioning_made_here_is_held_to_the_settings(made: Project) -> None:

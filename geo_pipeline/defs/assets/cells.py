@@ -7,20 +7,29 @@ and never from validation or benchmark photos.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from geo_pipeline.cells.settings import PublishedPartitioning
-from geo_pipeline.defs.cells_page import classes_metadata, hierarchy_metadata, partitioning_metadata
+from geo_pipeline.cells.settings import PartitioningSettings, PublishedPartitioning
+from geo_pipeline.defs.cells_page import (
+    classes_metadata,
+    hierarchy_metadata,
+    partitioning_metadata,
+    repairs_metadata,
+)
 from geo_pipeline.defs.inputs import input_deps
 from geo_pipeline.defs.io_managers import table_result
 from geo_pipeline.defs.making import asset_function
 from geo_pipeline.defs.resources import Experiment
 from geo_pipeline.photos.settings import Role
 from geo_pipeline.profile import Profile
+
+if TYPE_CHECKING:
+    from geo_pipeline.cells.repair import Repair
 
 GROUP = "cells"
 MADE_HERE = (
@@ -64,20 +73,33 @@ def _cells_asset(name: str, deps: Sequence[str], description: str) -> dg.AssetsD
     @asset_function
     def cells(experiment: dg.ResourceParam[Experiment], photo_metadata: pa.Table) -> dg.MaterializeResult[pa.Table]:
         from geo_pipeline.cells.assignment import NO_CLASS, assign_classes
-        from geo_pipeline.cells.partitioning import make_partitionings
-        from geo_pipeline.cells.published import read_cells_csv
 
         places = training_places(experiment.profile, photo_metadata)
-        source = experiment.profile.partitionings[name]
-        if isinstance(source, PublishedPartitioning):
-            table = read_cells_csv(source.csv)
-            kept = int(np.count_nonzero(assign_classes(*places, table) != NO_CLASS))
-        else:
-            table = make_partitionings(*places, [source])[0]
-            kept = pc.sum(table["imgs_per_cell"]).as_py()
-        return table_result(table, **partitioning_metadata(name, table, kept, len(places[0])))
+        table, repairs = make_or_read_cells(experiment.profile.partitionings[name], places)
+        kept = int(np.count_nonzero(assign_classes(*places, table) != NO_CLASS))
+        told = partitioning_metadata(name, table, kept, len(places[0]))
+        return table_result(table, **told, **repairs_metadata(repairs))
 
     return cells
+
+
+def make_or_read_cells(
+    source: PartitioningSettings | PublishedPartitioning, places: tuple[np.ndarray, np.ndarray]
+) -> tuple[pa.Table, Sequence[Repair]]:
+    """The cells of a partitioning, and what had to be restored in a published one.
+
+    places: latitudes and longitudes (float64[n], degrees) of the listed training photos.
+    """
+    from geo_pipeline.cells.partitioning import make_partitionings
+    from geo_pipeline.cells.published import read_cells_csv
+    from geo_pipeline.cells.repair import repair_cells_csv
+
+    if isinstance(source, PartitioningSettings):
+        return make_partitionings(*places, [source])[0], ()
+    if not source.repair:
+        return read_cells_csv(source.csv), ()
+    repaired = repair_cells_csv(source.csv)
+    return repaired.cells, repaired.repairs
 
 
 @dg.asset(group_name=GROUP, kinds={"s2", "parquet"}, required_resource_keys={"experiment"})
