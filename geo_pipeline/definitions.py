@@ -13,6 +13,7 @@ import dagster as dg
 
 from geo_pipeline.defs.assets import benchmarks, cells, training
 from geo_pipeline.defs.assets.photos import build_bucket_assets, photo_manifest, photo_metadata
+from geo_pipeline.defs.cell_checks import build_cell_checks
 from geo_pipeline.defs.checks import all_checks
 from geo_pipeline.defs.inputs import build_input_assets, input_deps
 from geo_pipeline.defs.jobs import crawl_job, model_job
@@ -46,7 +47,7 @@ def build_definitions(profile: Profile, layout: Layout) -> dg.Definitions:
         build_bucket_assets(partitions),
         photo_manifest,
         photo_metadata,
-        *cells.cells_assets,
+        *cells.build_cells_assets(profile),
         cells.cell_hierarchy,
         cells.photo_classes,
         training.training_photos,
@@ -58,7 +59,7 @@ def build_definitions(profile: Profile, layout: Layout) -> dg.Definitions:
     ]
     return dg.Definitions(
         assets=[*dg.map_asset_specs(_with_origin(profile), assets), *build_input_assets(profile)],
-        asset_checks=all_checks,
+        asset_checks=[*all_checks, *build_cell_checks(profile)],
         jobs=[crawl_job, model_job],
         schedules=[build_recrawl_schedule(profile)],
         sensors=[model_after_crawl, input_files],
@@ -73,7 +74,8 @@ def _with_origin(profile: Profile) -> Callable[[dg.AssetSpec], dg.AssetSpec]:
 
     def complete(spec: dg.AssetSpec) -> dg.AssetSpec:
         name = spec.key.to_user_string()
-        deps = [inputs[name]] if name in inputs else []
+        known = {dep.asset_key.to_user_string() for dep in spec.deps}
+        deps = [inputs[name]] if name in inputs and inputs[name] not in known else []
         spec = spec.replace_attributes(owners=profile.owners, code_version=found[name].text)
         return spec.merge_attributes(deps=deps, metadata={MADE_FROM: found[name].as_metadata()})
 

@@ -19,7 +19,7 @@ from typing import Any, Self, Union, cast, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from geo_pipeline.cells.settings import PartitioningSettings, PartitioningSource
+from geo_pipeline.cells.settings import PartitioningSettings, PartitioningSource, PublishedPartitioning
 from geo_pipeline.crawl.settings import CrawlSettings
 from geo_pipeline.errors import InputError
 from geo_pipeline.evaluation.settings import EvaluationSettings
@@ -132,6 +132,9 @@ class Profile(BaseModel):
                 lines.append(f"    where to get them: {photo_set.publisher}")
         if self.removal_list and not self.removal_list.exists():
             lines.append(f"  - removal_list: {self.removal_list}: a CSV with columns photo_id, author or url")
+        for name, source in self.partitionings.items():
+            if isinstance(source, PublishedPartitioning) and not source.csv.exists():
+                lines.append(f"  - partitionings.{name}: {source.csv}: a published table of cells, a CSV with `hex_id`")
         if lines:
             raise InputError("\n".join([f"profile {self.name}: input files are missing:", *lines]))
 

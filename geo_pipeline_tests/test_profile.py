@@ -107,6 +107,16 @@ def test_missing_inputs_are_all_named_with_form_and_publisher(tmp_path: Path) ->
     assert lines[-1] == f"{WHERE}: the moon"
 
 
+def test_a_missing_table_of_cells_is_named(tmp_path: Path) -> None:
+    content = changed(partitionings={**MINIMAL["partitionings"], "middle": {"csv": "cells.csv"}})
+    with pytest.raises(InputError, match=rf"partitionings\.middle: {tmp_path}/cells\.csv: a published table of cells"):
+        load_profile(write(tmp_path, content)).require_inputs()
+    (tmp_path / "cells.csv").touch()
+    with pytest.raises(InputError) as caught:
+        load_profile(write(tmp_path, content)).require_inputs()
+    assert "cells.csv" not in str(caught.value)
+
+
 def test_the_papers_profile_names_its_missing_files_and_their_publishers() -> None:
     profile = load_profile(profile_path("mp16"))
     with pytest.raises(InputError) as caught:

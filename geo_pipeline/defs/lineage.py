@@ -38,6 +38,7 @@ class Origin:
 ROLES = "photo_sets.*.role"
 TABLES = "defs.assets"
 PHOTO_SET = "photos.photo_sets:PhotoSet"  # assets get it from the profile, so no name in them leads to it
+PARTITIONING = (f"{TABLES}.cells:_cells_asset", "defs.cell_checks:_partitionings_are_sound")
 ORIGINS: Mapping[str, Origin] = {
     "url_lists": Origin((f"{TABLES}.photos:write_url_lists", PHOTO_SET)),  # its settings are observed: see inputs.py
     "photo_shards": Origin(("defs.crawling:crawl_into_shards",), tuple(f"crawl.{name}" for name in CONTENT_SETTINGS)),
@@ -54,11 +55,11 @@ ORIGINS: Mapping[str, Origin] = {
         (f"{TABLES}.photos:photo_metadata", PHOTO_SET, "defs.checks:metadata_is_clean"),
         ("photo_sets.*.max_photos", "scenes", "checks.max_rejected_percent"),
     ),
-    "cells_coarse": Origin((f"{TABLES}.cells:_cells_asset",), ("partitionings.coarse", ROLES)),
-    "cells_middle": Origin((f"{TABLES}.cells:_cells_asset",), ("partitionings.middle", ROLES)),
-    "cells_fine": Origin((f"{TABLES}.cells:_cells_asset",), ("partitionings.fine", ROLES)),
-    "cell_hierarchy": Origin((f"{TABLES}.cells:cell_hierarchy",)),
-    "photo_classes": Origin((f"{TABLES}.cells:photo_classes",)),
+    "cells_coarse": Origin(PARTITIONING, ("partitionings.coarse", ROLES)),
+    "cells_middle": Origin(PARTITIONING, ("partitionings.middle", ROLES)),
+    "cells_fine": Origin(PARTITIONING, ("partitionings.fine", ROLES)),
+    "cell_hierarchy": Origin((f"{TABLES}.cells:cell_hierarchy", "defs.cell_checks:labels_are_sound")),
+    "photo_classes": Origin((f"{TABLES}.cells:photo_classes", "defs.cell_checks:labels_are_sound")),
     "training_photos": Origin((f"{TABLES}.training:training_photos",), (ROLES, "keep_duplicates")),
     "validation_photos": Origin((f"{TABLES}.training:validation_photos",), (ROLES, "keep_duplicates")),
     "geo_model": Origin((f"{TABLES}.training:geo_model", "training.__main__"), ("training",)),
@@ -98,6 +99,8 @@ NOT_CONTENT: Mapping[str, str] = {
     "defs.partitions": "names of buckets",
     "evaluation.figures": "pictures on the page",
     "evaluation.sheet": "pictures on the page",
+    "defs.cells_page": "counts and pictures on the page",
+    "cells.summary": "counts on the page",
     "defs.crawl_page": "progress and outcomes on the page",
     "crawl.progress": "progress of a crawl",
     "crawl.tally": "progress of a crawl",

@@ -63,7 +63,7 @@ class Outcome:
 
     def failures(self) -> dict[str, str]:
         """The message of each failed step and blocking check, by asset, in dependency order."""
-        steps = [event for event in self.events() if event.is_step_failure and event.step_key]
+        steps = [event for event in self.events() if event.is_step_failure and not _is_of_checks(event)]
         found = {self._asset_of(str(event.step_key)): failure_message(event) for event in steps}
         for event in self.events():  # a failed check says more than the failure of its step
             if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
@@ -158,6 +158,12 @@ class Outcome:
         return found
 
 
+def _is_of_checks(failure: dg.DagsterEvent) -> bool:
+    """Whether a step failed for nothing but that a check in it did not pass."""
+    error = failure.step_failure_data.error
+    return error is not None and error.cls_name == "DagsterAssetCheckFailedError"
+
+
 def raise_if_user_can_mend(events: Iterable[dg.DagsterEvent]) -> None:
     """Raise InputError with the messages of steps and checks that failed for a reason that the user can mend."""
     messages = []
@@ -175,7 +181,7 @@ def failure_text(outcome: Outcome) -> str:
     """What failed, and the command that tries it again."""
     failures = outcome.failures()
     lines = [f"{asset} failed: {message}" for asset, message in failures.items()] or ["the run failed"]
-    retry = " or ".join(f'key:"{asset}"+' for asset in failures) or "*"
+    retry = " or ".join(f'key:"{asset}"+' for asset in failures if asset in outcome.selected) or "*"
     command = f"geo-pipeline --profile {outcome.before.profile} materialize --stale '{retry}'"
     return "\n".join([*lines, f"mend the cause, then: {command}"])
 

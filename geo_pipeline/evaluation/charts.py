@@ -5,19 +5,22 @@ Here lives what is drawn against an axis. Not here: maps (maps.py), files (theme
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from geo_pipeline.evaluation.accuracy import HIERARCHY, head_label
 from geo_pipeline.evaluation.theme import ACCENT, INK, MARK, MUTED, NEAR_TO_FAR, RULE, STEPS, styled
 
 _SIZE = (5.4, 3.5)  # inches: small, so that the text stays readable on a phone
+_MOST_BARS = 40
 _NEAREST_KM = 0.5
 _FARTHEST_KM = 20_100  # half the circumference, rounded up
 
@@ -62,20 +65,43 @@ def accuracy_figure(epochs: Sequence[int], series: Mapping[str, Sequence[float]]
     return figure
 
 
-def histogram_figure(values: npt.NDArray[np.float64], label: str, *, logarithmic: bool = False) -> Figure:
-    """How often which values occur; on a logarithmic axis the values must be positive."""
+def histogram_figure(values: npt.NDArray[np.int64], label: str, counted: str, *, logarithmic: bool = False) -> Figure:
+    """How often which whole numbers occur: a bar for each, or for several where they are too many.
+
+    label: what the values are; counted: what has them (`cells`). With `logarithmic`, positive values that are too many
+    for a bar each are drawn over a logarithmic axis.
+    """
+    least, most = int(values.min()), int(values.max())
+    logarithmic = logarithmic and most - least >= _MOST_BARS
+    edges = _edges_between_whole_numbers(least, most, logarithmic=logarithmic)
     with styled():
         figure = Figure(figsize=_SIZE, layout="constrained")
         axes = figure.add_subplot()
+        counts, _, bars = axes.hist(values, bins=edges.tolist(), color=MARK, rwidth=1 if logarithmic else 0.85)
         if logarithmic:
             axes.set_xscale("log")
-            bins = np.geomspace(values.min(), values.max() * (1 + 1e-9), 41)
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_minor_locator(NullLocator())
         else:
-            bins = np.histogram_bin_edges(values, bins=40)
-        axes.hist(values, bins=bins.tolist(), color=MARK)
-        axes.set_xlabel(label)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            above = [f"{count:,.0f}" if count else "" for count in counts]
+            upright = 90 if len(counts) > 10 else 0  # else they would overlap
+            axes.bar_label(bars, above, rotation=upright, fontsize=8, color=MUTED, padding=2)  # type: ignore[arg-type]
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        axes.margins(y=0.16)
+        axes.set_xlabel(label)
+        axes.set_ylabel(counted)
     return figure
+
+
+def _edges_between_whole_numbers(least: int, most: int, *, logarithmic: bool) -> npt.NDArray[Any]:
+    """Edges of at most so many bars that no bar stands for fewer whole numbers than one: else there would be gaps."""
+    if logarithmic:
+        return np.unique(np.floor(np.geomspace(least, most + 1, _MOST_BARS + 1).round(9))) - 0.5
+    step = math.ceil((most - least + 1) / _MOST_BARS)
+    return np.arange(least, most + 1 + step, step) - 0.5
 
 
 def outcomes_figure(counts: pa.Table) -> Figure:

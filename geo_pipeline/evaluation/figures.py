@@ -17,7 +17,15 @@ from geo_pipeline.evaluation.metrics import MetricRow, loss_series
 from geo_pipeline.evaluation.sheet import photo_sheet
 from geo_pipeline.evaluation.theme import png
 
-__all__ = ["cells_map", "error_distribution", "error_map", "histogram", "loss_curves", "outcome_bars", "photo_sheet"]
+__all__ = [
+    "cells_map",
+    "error_distribution",
+    "error_map",
+    "histogram",
+    "loss_curves",
+    "outcome_bars",
+    "photo_sheet",
+]
 
 
 def cells_map(cells: Mapping[str, pa.Table]) -> bytes:
@@ -44,9 +52,9 @@ def loss_curves(rows: Sequence[MetricRow]) -> bytes:
     return png(charts.loss_figure(*loss_series(rows)))
 
 
-def histogram(values: npt.NDArray[np.float64], label: str, *, logarithmic: bool = False) -> bytes:
-    """How often which values occur (for example photos per cell, levels); label: what the values are, with unit."""
-    return png(charts.histogram_figure(values, label, logarithmic=logarithmic))
+def histogram(values: npt.NDArray[np.int64], label: str, counted: str, *, logarithmic: bool = False) -> bytes:
+    """How often which whole numbers occur; label: what they are (`S2 level`), counted: what has them (`cells`)."""
+    return png(charts.histogram_figure(values, label, counted, logarithmic=logarithmic))
 
 
 def outcome_bars(counts: pa.Table) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +53,9 @@ def cells_figure(cells: Mapping[str, pa.Table], *, titled: bool = True) -> Figur
             axes.add_collection(_cell_polygons(table))
             if titled:
                 photos = table["imgs_per_cell"].to_numpy()
-                axes.set_title(f"{name}: {table.num_rows:,} cells, {photos.min():,} to {photos.max():,} photos each")
+                title = f"{name}: {table.num_rows:,} cells, {photos.min():,} to {photos.max():,} photos each"
+                axes.set_title(title, y=1.0)  # left to itself it would give way to the strip
+                _legend_of_opacity(axes, int(photos.min()), int(photos.max()))
     return figure
 
 
@@ -115,6 +118,18 @@ def _cell_polygons(cells: pa.Table) -> PolyCollection:
     return PolyCollection(
         list(outlines), facecolors=colours, edgecolors=(*to_rgb(MARK), 0.9), linewidths=0.25, rasterized=True
     )
+
+
+def _legend_of_opacity(axes: Axes, least: int, most: int) -> None:
+    """A strip above the map, from the colour of the fewest photos to that of the most."""
+    strip = axes.inset_axes((0.72, 1.03, 0.14, 0.035))
+    strip.set_axis_off()
+    shades = np.empty((1, 64, 4))
+    shades[..., :3], shades[..., 3] = to_rgb(MARK), np.linspace(_LEAST_OPACITY, 1, 64)
+    strip.imshow(shades, aspect="auto", extent=(0, 1, 0, 1))
+    style: dict[str, Any] = {"color": MUTED, "fontsize": 9, "va": "center", "transform": strip.transAxes}
+    strip.text(-0.05, 0.5, f"{least:,}", ha="right", **style)
+    strip.text(1.05, 0.5, f"{most:,} photos", ha="left", **style)
 
 
 def _arcs(

@@ -14,6 +14,7 @@ import yaml
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
+from geo_pipeline.cells.published import write_cells_csv
 from geo_pipeline.defs import lineage
 from geo_pipeline.defs.jobs import all_buckets_tags
 from geo_pipeline.defs.launch import Launch, Request, Task
@@ -149,6 +150,30 @@ def test_img_max_without_an_effect_trains_nothing(changed: Changed) -> None:
     made = changed.bring_up_to_date()
     assert made == [("cells_fine", None)]
     assert changed.due() == {}
+
+
+def test_a_published_table_of_cells_costs_its_cells_and_what_follows_when_its_content_changes(changed: Changed) -> None:
+    table = changed.folder / "fine.csv"
+    cells = read_table(changed.layout.table("cells_fine"))
+    write_cells_csv(table, cells)
+    published = {"partitionings__fine": {"csv": str(table)}}
+    changed.write(**published)
+    assert changed.due() == {("cells_fine", None): State.STALE}
+    assert changed.bring_up_to_date() == [("cells_fine", None)]
+    table.touch()
+    assert changed.due() == {}
+    moved = changed.folder / "moved.csv"
+    table.rename(moved)
+    published["partitionings__fine"]["csv"] = str(moved)
+    changed.write(**published)
+    assert changed.due() == {}
+    write_cells_csv(moved, cells.slice(0, cells.num_rows - 1))
+    assert changed.due() == {("cells_fine", None): State.STALE}
+    (reason,) = reasons(changed.status(), "cells_fine")
+    assert f"{moved} (partitionings.fine.csv) has new content" in reason
+    made = {asset for asset, _ in changed.bring_up_to_date('not key:"geo_model"+')}
+    assert made == {"cells_fine", *AFTER_CELLS}
+    assert read_table(changed.layout.table("cells_fine")).num_rows == cells.num_rows - 1
 
 
 def test_one_added_url_costs_one_bucket_then_what_reads_the_manifest(changed: Changed) -> None:

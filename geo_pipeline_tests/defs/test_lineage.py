@@ -38,6 +38,7 @@ from geo_pipeline_tests.defs.project import Project
 NO_CONTENT_BELOW = {
     "defs.pictures": "draws for the page",
     "evaluation.figures": "draws for the page",
+    "defs.cells_page": "counts and draws for the page",
     "defs.bucket_counts": "looks at the folders of buckets",
 }
 """Modules of `NOT_CONTENT` that call other code of ours, which makes no content then either, with the reason."""
@@ -162,11 +163,11 @@ def test_a_trace_sees_other_threads_and_remembered_results() -> None:
 
 
 def test_a_trace_leaves_out_what_draws_for_the_page_and_all_below_it() -> None:
-    values = np.arange(3.0)
+    values = np.arange(3)
     with traced() as for_the_page:
-        figures.histogram(values, "km")
+        figures.histogram(values, "km", "photos")
     with traced() as for_the_report:
-        charts.histogram_figure(values, "km")
+        charts.histogram_figure(values, "km", "photos")
     assert for_the_page == set()
     assert "geo_pipeline/evaluation/charts.py:histogram_figure" in for_the_report
 

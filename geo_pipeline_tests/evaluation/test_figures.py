@@ -97,11 +97,26 @@ def test_loss_curves_show_training_and_validation_by_epoch() -> None:
 
 @pytest.mark.parametrize("logarithmic", [False, True])
 def test_a_histogram_counts_every_value(logarithmic: bool) -> None:
-    values = np.array([1.0, 2.0, 2.0, 50.0, 1000.0])
-    figure = charts.histogram_figure(values, "photos per cell", logarithmic=logarithmic)
+    values = np.array([1, 2, 2, 50, 1000])
+    figure = charts.histogram_figure(values, "photos in a cell", "cells", logarithmic=logarithmic)
     assert sum(bar.get_height() for bar in figure.axes[0].patches) == 5
-    assert opened(figures.histogram(values, "photos per cell", logarithmic=logarithmic)).width > 300
-    assert charts.histogram_figure(np.array([7.0, 7.0]), "level", logarithmic=logarithmic).axes
+    assert opened(figures.histogram(values, "photos in a cell", "cells", logarithmic=logarithmic)).width > 300
+    assert charts.histogram_figure(np.array([7, 7]), "level", "cells", logarithmic=logarithmic).axes
+
+
+@pytest.mark.parametrize("logarithmic", [False, True])
+@pytest.mark.parametrize(("least", "most"), [(1, 1), (2, 9), (3, 15), (1, 60), (51, 1645), (1, 100_000)])
+def test_no_bar_of_a_histogram_lies_between_two_whole_numbers(least: int, most: int, logarithmic: bool) -> None:
+    (axes,) = charts.histogram_figure(np.arange(least, most + 1), "", "", logarithmic=logarithmic).axes
+    assert all(bar.get_height() >= 1 for bar in axes.patches[:-1])
+    assert sum(bar.get_height() for bar in axes.patches) == most + 1 - least
+    assert len(axes.patches) <= 40
+
+
+def test_levels_have_a_bar_each_with_its_count_above() -> None:
+    (axes,) = charts.histogram_figure(np.array([2, 2, 3, 5]), "S2 level", "cells").axes
+    assert [round(bar.get_x() + bar.get_width() / 2, 6) for bar in axes.patches] == [2, 3, 4, 5]
+    assert [text.get_text() for text in axes.texts] == ["2", "1", "", "1"]
 
 
 def test_a_sheet_shows_each_photo_once_in_rows() -> None:
