@@ -7,6 +7,7 @@ shards). The one idea: everything is read and found good before a file gets its 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -65,6 +66,7 @@ def _create_options(parser: argparse.ArgumentParser) -> None:
 def _assign_options(parser: argparse.ArgumentParser) -> None:
     _dataset_options(parser)
     parser.add_argument("--cells", type=Path, nargs="+", required=True, metavar="CSV", help="tables of cells")
+    add_repair_option(parser)
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="ends in .csv or .parquet")
 
 
@@ -75,6 +77,13 @@ def _filter_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--downloaded", type=Path, nargs="+", required=True, metavar="DIR", help="folders of shards")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="has the ending of the labels")
     parser.add_argument("--column-img-path", default=_PHOTO_ID, metavar="NAME", help="column of ids (default: IMG_ID)")
+
+
+def add_repair_option(parser: argparse.ArgumentParser) -> None:
+    """The option of commands that read tables of cells."""
+    parser.add_argument(
+        "--repair", action="store_true", help="restore tokens that a spreadsheet ruined, where one answer is left"
+    )
 
 
 def _dataset_options(parser: argparse.ArgumentParser) -> None:
@@ -123,7 +132,7 @@ def assign_classes(options: argparse.Namespace) -> int:
     columns = Columns(options.column_img_path or _PHOTO_ID, options.column_lat, options.column_lng)
     ending_of(options.output)
     _refuse_overwriting(options.output, [options.dataset, *options.cells])
-    indexes = _indexes(options.cells, columns)
+    indexes = _indexes(options, columns)
     bad_rows, counts = BadRows(options.dataset, skip=options.skip_bad_rows), Counter[str]()
     rejects = options.output.with_name(f"{options.output.stem}_rejects.csv")
     with table_stream(options.output) as append:
@@ -215,16 +224,28 @@ def _levels_text(cells: pa.Table) -> str:
     return f"{cells.num_rows:,} cells: {', '.join(by_level)}"
 
 
-def _indexes(paths: Sequence[Path], columns: Columns) -> dict[str, CellIndex]:
+def _indexes(options: argparse.Namespace, columns: Columns) -> dict[str, CellIndex]:
     """The partitionings by the names of their files. Raises InputError for a name that cannot be a column's."""
     from geo_pipeline.cells.assignment import CellIndex
-    from geo_pipeline.cells.published import read_cells_csv
 
+    paths: list[Path] = options.cells
     names = [path.stem for path in paths]
     taken = next((name for k, name in enumerate(names) if name in [*columns.names, *names[:k]]), None)
     if taken is not None:
         raise InputError(f"--cells: two columns would be called {taken}, after the file; rename the file")
-    return {path.stem: CellIndex.from_table(read_cells_csv(path)) for path in paths}
+    return {path.stem: CellIndex.from_table(read_cells(path, repair=options.repair)) for path in paths}
+
+
+def read_cells(path: Path, *, repair: bool) -> pa.Table:
+    """A table of cells; what a repair has restored in it is told on standard error."""
+    from geo_pipeline.cells.published import read_cells_csv
+    from geo_pipeline.cells.repair import repair_cells_csv
+
+    if not repair:
+        return read_cells_csv(path)
+    mended = repair_cells_csv(path)
+    print("".join(f"{path}: {each}\n" for each in mended.repairs), end="", file=sys.stderr)
+    return mended.cells
 
 
 def _classes(

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from geo_pipeline.cli_cells import add_repair_option, read_cells
 from geo_pipeline.errors import InputError
 from geo_pipeline.profile import layout_of, load_profile, profile_path
 from geo_pipeline.store import read_table, write_text
@@ -33,6 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="tables of cells, CSV: class_label,hex_id,imgs_per_cell,latitude_mean,longitude_mean"
         " (default: the partitionings of the profile, once they are materialized)",
     )
+    add_repair_option(parser)
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the page, an HTML file")
     parser.add_argument("--geojson", type=Path, metavar="FILE", help="also write the cells as GeoJSON polygons")
 
@@ -40,12 +42,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the page, and on request the polygons; the exit code."""
     from geo_pipeline.cells.geojson import cells_geojson
-    from geo_pipeline.cells.published import read_cells_csv
     from geo_pipeline.evaluation.cell_page import render_cell_page
 
     _refuse_to_overwrite(options)
     if options.cells:
-        title, cells = "S2 cells", {name: read_cells_csv(path) for name, path in named(options.cells).items()}
+        title, cells = (
+            "S2 cells",
+            {name: read_cells(path, repair=options.repair) for name, path in named(options.cells).items()},
+        )
     else:
         title, cells = _of_the_profile(options.profile)
     page = render_cell_page(cells, title)

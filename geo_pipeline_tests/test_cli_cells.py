@@ -427,6 +427,27 @@ def test_what_is_read_is_not_overwritten(
     assert files_below(tmp_path) == before
 
 
+@pytest.mark.parametrize("command", ["assign-classes", "show-cells"])
+def test_a_table_that_a_spreadsheet_ruined_is_read_with_repair_and_each_change_told(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells, dataset = tmp_path / "ruined.csv", tmp_path / "photos.csv"
+    cells.write_text(
+        "class_label,hex_id,imgs_per_cell,latitude_mean,longitude_mean\n0,4.7E+064,60,49.17,2.67\n1,0d1,70,36.0,-6.5\n"
+    )
+    dataset.write_text("IMG_ID,LAT,LON\na,49.17,2.67\n")
+    output = tmp_path / "out.csv"
+    arguments = [command, "--cells", str(cells), "--output", str(output)]
+    arguments += ["--dataset", str(dataset)] if command == "assign-classes" else []
+    assert main(arguments) == 2
+    assert "--repair" in capsys.readouterr().err
+    assert not output.exists()
+    code = main([*arguments, "--repair"])
+    told = capsys.readouterr().err
+    assert (code, told) == (0, f"{cells}: line 2: hex_id '4.7E+064' restored to '47e63'\n")
+    assert "47e63" in output.read_text() or output.read_text().splitlines()[1] == "a,49.17,2.67,0"
+
+
 def write_shard(path: Path, ids: Sequence[str]) -> dict[str, tuple[int, int]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with ShardWriter(path) as writer:

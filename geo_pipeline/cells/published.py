@@ -31,6 +31,7 @@ _MAX_REPORTED = 10
 _MAX_DIGITS = 18  # of a number that fits in 64 bits
 _SLACK = 0.2  # a mean of degrees can lie a little outside of its cell, whose edges are curved on a map of degrees
 _REMEDY = "take the table as its authors published it, never saved by a spreadsheet"
+_REPAIRABLE = f"{_REMEDY}, or have it mended: --repair, in a profile `repair: true`"
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,12 @@ def read_rows(path: Path) -> list[CellRow]:
 
 def checked_cells(path: Path, rows: Sequence[CellRow]) -> pa.Table:
     """The table of cells of some rows. Raises InputError naming the lines whose token or label cannot be right."""
-    refuse(path, [f"line {row.line}: {problem}" for row in rows if (problem := token_problem(row.hex_id))])
+    unreadable = [f"line {row.line}: {problem}" for row in rows if (problem := token_problem(row.hex_id))]
+    refuse(path, unreadable, _REPAIRABLE)
     cell_ids = parse_tokens([row.hex_id for row in rows])
-    refuse(path, _misplaced(rows, cell_ids))
+    refuse(path, _misplaced(rows, cell_ids), _REPAIRABLE)
     refuse(path, _doubled(rows))
-    refuse(path, _overlapping(rows, cell_ids))
+    refuse(path, _overlapping(rows, cell_ids), _REPAIRABLE)
     columns = [[getattr(row, name) for row in rows] for name in CELLS_SCHEMA.names if name != "hex_id"]
     return cells_table(cell_ids, *columns)
 
@@ -200,8 +202,8 @@ def _doubled(rows: Sequence[CellRow]) -> list[str]:
     return problems
 
 
-def refuse(path: Path, problems: Sequence[str]) -> None:
+def refuse(path: Path, problems: Sequence[str], remedy: str = _REMEDY) -> None:
     """Raise InputError with the first problems and their number, if there are any."""
     if problems:
         shown = "\n  ".join(problems[:_MAX_REPORTED])
-        raise InputError(f"{path}: {len(problems)} bad rows in the table of cells; {_REMEDY}. The first:\n  {shown}")
+        raise InputError(f"{path}: {len(problems)} bad rows in the table of cells; {remedy}. The first:\n  {shown}")
