@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 import yaml
 
 from geo_pipeline.profile import PROJECT_FOLDER
+
+# A shell's background jobs ignore Ctrl-C, and so would every process that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SMALL_SETS = {"world_train": 60, "world_validation": 20, "world_1k": 12, "world_300": 8}
 
