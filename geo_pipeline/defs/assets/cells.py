@@ -121,11 +121,11 @@ def photo_classes(
     photo_metadata: pa.Table, cells_coarse: pa.Table, cells_middle: pa.Table, cells_fine: pa.Table
 ) -> dg.MaterializeResult[pa.Table]:
     """The class label of every photo in every partitioning: the cell that contains it, or none."""
-    from geo_pipeline.cells.assignment import assign_classes
+    from geo_pipeline.cells.assignment import assign_all_classes
 
     places = photo_metadata["latitude"].to_numpy(), photo_metadata["longitude"].to_numpy()
     classes = photo_metadata.select(["photo_id", "photo_set"])
-    for name, cells in (("coarse", cells_coarse), ("middle", cells_middle), ("fine", cells_fine)):
-        labels = assign_classes(*places, cells)
+    found = assign_all_classes(*places, [cells_coarse, cells_middle, cells_fine])
+    for name, labels in zip(("coarse", "middle", "fine"), found, strict=True):
         classes = classes.append_column(name, pa.array(labels, pa.int32(), mask=labels < 0))
     return table_result(classes, **classes_metadata(classes))
