@@ -19,7 +19,7 @@ def test_each_step_is_shown_when_it_begins_and_when_it_is_done(project: Project)
     with shown_progress(project.instance, lines.append) as tags:
         assert project.run("model", "photo_metadata", "cells_coarse", tags=tags).success
     told = [re.sub(r"^ *[\d.]+ s  ", "", line) for line in lines]
-    steps = ["photo_metadata", "photo_metadata_metadata_is_clean", "cells_coarse"]
+    steps = ["photo_metadata", "photo_metadata_metadata_is_clean", "cells_coarse", "partitionings_are_sound"]
     assert [re.sub(r"[\d.]+ s$", "N s", line) for line in told] == [
         words for step in steps for words in (f"{step} …", f"{step} done in N s")
     ]
