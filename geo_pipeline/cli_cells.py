@@ -24,7 +24,7 @@ from geo_pipeline.store import csv_bytes, table_stream, write_together
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from geo_pipeline.cells.assignment import CellIndex
+    from geo_pipeline.cells.assignment import CellIndex, ClassRanges
     from geo_pipeline.photos.dataset import BadRows, Columns, Part
 
 COMMANDS = ("create-cells", "assign-classes", "filter-downloaded")
@@ -127,20 +127,22 @@ def create_cells(options: argparse.Namespace) -> int:
 
 def assign_classes(options: argparse.Namespace) -> int:
     """Find the cell of each photo of a data set in one or several partitionings."""
+    from geo_pipeline.cells.assignment import ClassRanges
     from geo_pipeline.photos.dataset import BadRows, Columns, ending_of, iterate_photos
 
     columns = Columns(options.column_img_path or _PHOTO_ID, options.column_lat, options.column_lng)
     ending_of(options.output)
     _refuse_overwriting(options.output, [options.dataset, *options.cells])
     indexes = _indexes(options, columns)
+    names, ranges = list(indexes), ClassRanges.of(list(indexes.values()))
     bad_rows, counts = BadRows(options.dataset, skip=options.skip_bad_rows), Counter[str]()
     rejects = options.output.with_name(f"{options.output.stem}_rejects.csv")
     with table_stream(options.output) as append:
         for part in iterate_photos(options.dataset, columns, bad_rows):
-            append(_classes(part, indexes, columns, counts, as_text=ending_of(options.output) == ".csv"))
+            append(_classes(part, names, ranges, columns, counts, as_text=ending_of(options.output) == ".csv"))
         write_together(_rejects(rejects, bad_rows))
     lines = [f"{options.output}: {counts['photos']:,} photos"]
-    lines += [f"  {name}: {counts[name]:,} with a class" for name in indexes]
+    lines += [f"  {name}: {counts[name]:,} with a class" for name in names]
     print("\n".join([*lines, *_told(rejects, bad_rows)]))
     return 0
 
@@ -249,7 +251,7 @@ def read_cells(path: Path, *, repair: bool) -> pa.Table:
 
 
 def _classes(
-    part: Part, indexes: Mapping[str, CellIndex], columns: Columns, counts: Counter[str], *, as_text: bool
+    part: Part, names: Sequence[str], ranges: ClassRanges, columns: Columns, counts: Counter[str], *, as_text: bool
 ) -> pa.Table:
     """The columns of the data set and those of the classes, null where there is none; text of CSV stays as it is."""
     import numpy as np
@@ -263,8 +265,7 @@ def _classes(
             table = table.set_column(table.schema.get_field_index(name), name, pa.array(values))
     leaves = leaf_ids(part.latitudes, part.longitudes)
     counts["photos"] += len(leaves)
-    for name, index in indexes.items():
-        labels = index.find(leaves)
+    for name, labels in zip(names, ranges.labels(leaves), strict=True):
         counts[name] += int(np.count_nonzero(labels >= 0))
         table = table.append_column(name, pa.array(labels, pa.int32(), mask=labels < 0))
     return table
