@@ -90,9 +90,8 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def write_csv(path: Path, table: pa.Table) -> None:
-    """Write a table as CSV with a header, atomically."""
-    with atomic_file(path) as stream:
-        csv.write_csv(table, stream)
+    """Write a table as CSV with a header, atomically; only values that need quotes have them."""
+    write_bytes(path, csv_bytes(table))
 
 
 @contextmanager

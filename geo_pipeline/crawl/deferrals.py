@@ -7,11 +7,11 @@ idea: a silence belongs to an origin, not to a bucket, so all buckets are read b
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from geo_pipeline.crawl.outlook import recorded_rows
 from geo_pipeline.crawl.planning import KEPT
@@ -20,6 +20,7 @@ from geo_pipeline.crawl.settings import CrawlSettings
 from geo_pipeline.crawl.storage import LEDGER, MANIFEST, Bucket
 from geo_pipeline.crawl.urls import origin_of, parse_url
 from geo_pipeline.shards.manifest import Status, empty_manifest
+from geo_pipeline.store import read_columns
 
 _COLUMNS = ["status", "url", "final_url", "next_attempt_at", "error"]
 
@@ -27,36 +28,29 @@ _COLUMNS = ["status", "url", "final_url", "next_attempt_at", "error"]
 def silences(buckets: Iterable[Bucket], settings: CrawlSettings) -> dict[str, datetime]:
     """Until when each origin must not be asked, by what the buckets' earlier crawls were told.
 
-    A bucket that cannot be read is passed over: opening it will say what is wrong.
+    A bucket that cannot be read is passed over: opening it will say what is wrong, and stops no other bucket.
     """
     latest: dict[str, datetime] = {}
     for bucket in buckets:
-        for url, until in deferrals(bucket, settings):
-            origin = origin_of(parse_url(url))
-            latest[origin] = max(until, latest.get(origin, until))
+        with suppress(Exception):
+            for url, until in _deferrals(bucket, settings):
+                origin = origin_of(parse_url(url))
+                latest[origin] = max(until, latest.get(origin, until))
     return latest
 
 
-def deferrals(bucket: Bucket, settings: CrawlSettings) -> list[tuple[str, datetime]]:
+def _deferrals(bucket: Bucket, settings: CrawlSettings) -> list[tuple[str, datetime]]:
     """(URL, moment) of the photos that are deferred, and of those that were and kept a stored picture.
 
     What kept its picture does not know which of its URLs was deferred: the listed one or where that once led to.
     """
+    manifest = bucket.directory / MANIFEST
     ledger = Recorded(recorded_rows(bucket.directory / LEDGER, settings)).table()
-    rows = _deferred(pa.concat_tables([_manifest(bucket), ledger.select(_COLUMNS)])).to_pylist()
+    stored = read_columns(manifest, _COLUMNS) if manifest.exists() else empty_manifest().select(_COLUMNS)
+    rows = pa.concat_tables([_deferred(stored), _deferred(ledger.select(_COLUMNS))]).to_pylist()
     found = [(row["final_url"] or row["url"], row["next_attempt_at"]) for row in rows]
     found += [(row["url"], row["next_attempt_at"]) for row in rows if row["status"] == Status.OK.value]
     return [(url, until) for url, until in found if until]
-
-
-def _manifest(bucket: Bucket) -> pa.Table:
-    """Some columns of the manifest's deferred rows; none if it cannot be read."""
-    path = bucket.directory / MANIFEST
-    try:
-        with pq.ParquetFile(path) as file:
-            return _deferred(file.read(_COLUMNS))
-    except (OSError, pa.ArrowInvalid, KeyError):
-        return empty_manifest().select(_COLUMNS)
 
 
 def _deferred(rows: pa.Table) -> pa.Table:

@@ -15,12 +15,12 @@ import pyarrow as pa
 
 from geo_pipeline.cells.settings import PartitioningSettings
 from geo_pipeline.defs.assets.cells import training_places
+from geo_pipeline.defs.checks import FIRST_PROBLEMS
 from geo_pipeline.defs.failures import USER_ERROR, plain_failures
 from geo_pipeline.defs.resources import Experiment
 from geo_pipeline.profile import Profile
 from geo_pipeline.store import read_table
 
-FIRST_PROBLEMS = 10
 SAMPLE_PHOTOS, SAMPLE_SEED = 1000, 2018
 
 OF_EVERY_PARTITIONING = {

@@ -18,11 +18,11 @@ from geo_pipeline.defs.lineage import code_parts
 from geo_pipeline.defs.pictures import markdown_table
 from geo_pipeline.defs.resources import Experiment
 from geo_pipeline.photos.joins import query_tables
+from geo_pipeline.photos.rejects import FIRST_REJECTS
 from geo_pipeline.shards.verified import Verification, verify_changed
 from geo_pipeline.shards.verify import Fault
 from geo_pipeline.store import read_table
 
-FIRST_REJECTS = 10
 FIRST_PROBLEMS = 10
 VERIFIED = "verified.json"
 """The memory of shards that were found sound, in the profile's folder."""

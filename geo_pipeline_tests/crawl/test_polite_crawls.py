@@ -161,6 +161,16 @@ def test_a_hold_known_to_a_later_bucket_counts_for_the_first(
     assert len(server.asked) == 1
 
 
+def test_a_ledger_that_cannot_be_understood_stops_no_crawl(
+    server: PhotoServer, make_bucket: MakeBucket, quick: Quick
+) -> None:
+    broken, sound = (make_bucket({key: server.url("/photos/0.jpg")}, key=key) for key in ("broken", "sound"))
+    broken.directory.mkdir(parents=True)
+    (broken.directory / LEDGER).write_text('{"base": "none"}\n{"photo_id": "broken", "status": "unheard of"}\n')
+    results = crawl_buckets([broken, sound], quick(server.origin))
+    assert [row["status"] for result in results for row in rows_of(result)] == ["ok", "ok"]
+
+
 def test_a_hold_outlives_the_interruption_of_a_crawl(
     server: PhotoServer, make_bucket: MakeBucket, quick: Quick
 ) -> None:
