@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from geo_pipeline.errors import InputError
 from geo_pipeline.model.geography import Geography
@@ -25,6 +27,9 @@ SECTION = "geo_pipeline"
 
 NETWORK_PREFIX = "network."
 """What the names of the network's weights begin with in `state_dict`."""
+
+AVERAGED_PREFIX = "averaged.network."
+"""The same of the averaged network, which stands beside the learning one in a checkpoint that can be resumed."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,12 @@ def load_network(path: Path, device: torch.device) -> TrainedNetwork:
     settings = NetworkSettings.model_validate(content[SECTION]["network"])
     geography = Geography.from_state(content[SECTION]["geography"])
     network = GeoModel(settings.architecture, geography.num_classes)
-    weights = content["state_dict"]
-    network.load_state_dict({key.removeprefix(NETWORK_PREFIX): value for key, value in weights.items()})
+    network.load_state_dict(network_weights(content))
     return TrainedNetwork(network.to(device).eval(), settings, geography)
+
+
+def network_weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The weights of `GeoModel` by their names in it; the averaged ones where a checkpoint holds both."""
+    weights = content["state_dict"]
+    prefix = AVERAGED_PREFIX if any(key.startswith(AVERAGED_PREFIX) for key in weights) else NETWORK_PREFIX
+    return {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}

@@ -7,7 +7,7 @@ without it. The one idea: hyper-parameters only. Which photos and which partitio
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -62,6 +62,17 @@ class ModelParams(NetworkSettings):
         default=None, description="torchvision state dict of the backbone, a local file (path relative to the config)"
     )
     loss: Literal["sum", "mean"] = Field(default="sum", description="how the heads' cross-entropies are combined")
+    label_smoothing_km: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict,
+        description="by partitioning: the distance over which a wrong cell's share of the target falls to 1/e; not "
+        "named: its labels as they are",
+    )
+    ema_decay: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="validate and keep a moving average of the weights, of which each step keeps so much; null: none",
+    )
     batch_size: int = Field(default=128, ge=1, description="photos in a step")
     num_workers: int = Field(
         default=0, ge=0, description="processes that decode photos; 0: the training process itself"

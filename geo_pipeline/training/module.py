@@ -6,54 +6,34 @@ sums up; whoever wants the epoch's numbers takes them from its two tallies.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
+from torch.optim import Optimizer
 
 from geo_pipeline.model.backbone import load_backbone_weights
-from geo_pipeline.model.checkpoint import SECTION, checkpoint_section
+from geo_pipeline.model.checkpoint import NETWORK_PREFIX, SECTION, checkpoint_section
 from geo_pipeline.model.geography import Geography
 from geo_pipeline.model.network import GeoModel
-from geo_pipeline.model.prediction import Answer, answers_of
+from geo_pipeline.model.prediction import answers_of
+from geo_pipeline.training.averaging import AveragedNetwork
 from geo_pipeline.training.config import ModelParams, OptimizerSettings
 from geo_pipeline.training.data import Batch
+from geo_pipeline.training.label_smoothing import LabelSmoothing
 from geo_pipeline.training.loss import combined_loss, head_losses
 from geo_pipeline.training.metrics import accuracy_percent, concatenated
 from geo_pipeline.training.schedule import learning_rate_factor
-
-
-@dataclass
-class LossTally:
-    """Running sums of the heads' losses over the photos of an epoch."""
-
-    sums: Tensor
-    num_photos: int = 0
-
-    def add(self, losses: Tensor, num_photos: int) -> None:
-        """Add a batch's mean losses, float32[heads]."""
-        self.sums = self.sums.to(losses.device) + losses.detach() * num_photos
-        self.num_photos += num_photos
-
-    def means(self) -> Tensor:
-        """Mean loss of each head, float32[heads], on the CPU."""
-        return (self.sums / max(self.num_photos, 1)).cpu()
-
-
-@dataclass
-class AnswerTally:
-    """The answers of a validation so far, with the true coordinates."""
-
-    answers: list[dict[str, Answer]] = field(default_factory=list)
-    coordinates: list[np.ndarray[Any, np.dtype[np.float64]]] = field(default_factory=list)
+from geo_pipeline.training.tallies import AnswerTally, LossTally
 
 
 class GeoModule(pl.LightningModule):
-    """base(M, f*) in training."""
+    """base(M, f*) in training: `network` learns; where weights are averaged, `averaged` is validated and kept."""
 
     def __init__(self, params: ModelParams, geography: Geography, *, steps_per_epoch: int, max_epochs: int) -> None:
         super().__init__()
@@ -62,6 +42,8 @@ class GeoModule(pl.LightningModule):
         self.network = GeoModel(params.architecture, geography.num_classes)
         if params.weights is not None:
             load_backbone_weights(self.network.backbone, params.weights)
+        self.averaged = None if params.ema_decay is None else AveragedNetwork(self.network, params.ema_decay)
+        self._smoothing = LabelSmoothing(geography, params.label_smoothing_km)
         self._factor = learning_rate_factor(params.schedule, steps_per_epoch, max_epochs)
         self.train_tally = self._empty_tally()
         self.validation_tally = self._empty_tally()
@@ -69,13 +51,30 @@ class GeoModule(pl.LightningModule):
 
     def training_step(self, batch: Batch) -> Tensor:
         """The loss of a batch."""
-        losses = head_losses(self.network(batch.images), batch.labels)
+        losses = head_losses(self.network(batch.images), batch.labels, self._smoothing(batch.labels))
         self.train_tally.add(losses, len(batch.images))
-        return combined_loss(losses, self.params.loss)
+        return combined_loss(losses.means(), self.params.loss)
+
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Optimizer | LightningOptimizer,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        """Lightning's, after which the average takes in the new weights."""
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        if self.averaged is not None:
+            self.averaged.update(self.network, step=self.trainer.global_step)  # Lightning counts this one later
+
+    @property
+    def kept_network(self) -> GeoModel:
+        """The network that is validated and that `best.ckpt` holds."""
+        return self.network if self.averaged is None else self.averaged.network
 
     def validation_step(self, batch: Batch) -> None:
-        """Add a batch to the validation's tallies."""
-        logits = self.network(batch.images)
+        """Add a batch to the validation's tallies: plain cross-entropies, whatever the training's targets."""
+        logits = self.kept_network(batch.images)
         self.validation_tally.add(head_losses(logits, batch.labels), len(batch.images))
         self.answers.answers.append(answers_of([head.log_softmax(dim=1) for head in logits], self.geography))
         self.answers.coordinates.append(batch.coordinates.cpu().numpy())
@@ -105,7 +104,9 @@ class GeoModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what prediction needs, and the sums of an epoch that is not complete."""
         section = checkpoint_section(self.params, self.geography)
-        section["train_tally"] = {"sums": self.train_tally.sums.cpu(), "num_photos": self.train_tally.num_photos}
+        section["train_tally"] = self.train_tally.to_state()
+        if "optimizer_states" not in checkpoint:  # to be used, not to be resumed
+            checkpoint["state_dict"] = self.kept_network.state_dict(prefix=NETWORK_PREFIX)
         checkpoint[SECTION] = checkpoint.get(SECTION, {}) | section
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -117,10 +118,10 @@ class GeoModule(pl.LightningModule):
         self.train_tally = self._empty_tally()
 
     def _empty_tally(self) -> LossTally:
-        return LossTally(torch.zeros(len(self.geography.names)))
+        return LossTally.empty(len(self.geography.names))
 
 
-def build_optimizer(network: GeoModel, settings: OptimizerSettings) -> torch.optim.Optimizer:
+def build_optimizer(network: GeoModel, settings: OptimizerSettings) -> Optimizer:
     """The optimizer of all the network's weights; fused: one kernel instead of one for each tensor."""
     if settings.name == "adamw":
         return torch.optim.AdamW(

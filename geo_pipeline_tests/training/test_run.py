@@ -110,6 +110,27 @@ def test_a_training_that_was_stopped_at_any_step_ends_with_the_numbers_of_an_und
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+def test_a_training_with_every_option_of_the_loss_continues_to_the_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = small_runs.job(tmp_path, ema_decay=0.9, label_smoothing_km={"fine": 300.0, "coarse": 900.0})
+    undisturbed = job.model_copy(update={"run_dir": tmp_path / "undisturbed"})
+    train(undisturbed)
+    with monkeypatch.context() as patch:
+        at_step(patch, STEPS_PER_EPOCH + 1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(TrainingInterruptedError):
+            train(job)
+    train(job)
+    assert small_runs.epochs(job.run_dir) == small_runs.epochs(undisturbed.run_dir)
+    ours, theirs = (torch.load(each.run_dir / "last.ckpt", weights_only=True) for each in (job, undisturbed))
+    assert all(torch.equal(ours["state_dict"][name], theirs["state_dict"][name]) for name in theirs["state_dict"])
+
+
+def test_label_smoothing_of_a_partitioning_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"label_smoothing_km: found region"):
+        train(small_runs.job(tmp_path, label_smoothing_km={"region": 75.0}))
+
+
 def test_a_stop_in_the_very_last_step_lets_the_training_end(
     tmp_path: Path, finished: TrainingJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
