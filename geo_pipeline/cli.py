@@ -12,14 +12,14 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geo_pipeline import cli_cells, cli_download, cli_show_cells
+from geo_pipeline import cli_cells, cli_download, cli_export, cli_show_cells
 from geo_pipeline.errors import InputError, explain
 from geo_pipeline.lock import LockedError
 from geo_pipeline.profile import PROJECT_FOLDER, Layout, Profile, layout_of, load_profile, profile_path
@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, command, add_options, text in (
         ("download", None, cli_download.add_options, "fetch a list of URLs into shards; needs no profile"),
         ("show-cells", None, cli_show_cells.add_options, "a page with a map of cells, for any browser"),
+        ("export", None, cli_export.add_options, "the trained network as one file for other programs"),
         ("init", None, _init_options, "look at your lists and write a profile for them"),
         ("install", install, _install_options, "prepare the profile's Dagster home and print its path"),
         ("check", check, None, "check the profile and that its input files are there"),
@@ -118,8 +119,7 @@ def _parser() -> argparse.ArgumentParser:
         ("accuracy", accuracy, None, "print the accuracy table and the report's path"),
     ):
         subparser = commands.add_parser(name, help=text, description=text)
-        without_profile = {"init": init, "download": cli_download.run, "show-cells": cli_show_cells.run}.get(name)
-        subparser.set_defaults(command=command, without_profile=without_profile, parser=subparser)
+        subparser.set_defaults(command=command, without_profile=_WITHOUT_PROFILE.get(name), parser=subparser)
         if add_options:
             add_options(subparser)
     cli_cells.add_commands(commands)
@@ -288,6 +288,14 @@ def accuracy(_options: argparse.Namespace, _profile: Profile, layout: Layout) ->
     print(f"\nReport: {report}")
     return 0
 
+
+_WITHOUT_PROFILE: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "download": cli_download.run,
+    "export": cli_export.run,
+    "init": init,
+    "show-cells": cli_show_cells.run,
+}
+"""Commands that read a profile themselves, or none."""
 
 if __name__ == "__main__":
     sys.exit(console())

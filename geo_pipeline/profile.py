@@ -183,6 +183,11 @@ class Layout:
         """The folder of a training run."""
         return self.folder / "models" / name
 
+    @property
+    def checkpoint(self) -> Path:
+        """The weights of geo_model."""
+        return self.run("base") / "best.ckpt"
+
 
 def profile_path(name: str | None = None) -> Path:
     """The profile to use: `name`, else `GEO_PIPELINE_PROFILE`, else the bundled world.

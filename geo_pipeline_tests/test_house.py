@@ -38,6 +38,7 @@ LIGHT = {
     "pydantic",
     "yaml",
     "PIL",
+    "safetensors",
     "tqdm",
 }
 

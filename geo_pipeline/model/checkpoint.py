@@ -19,6 +19,7 @@ from torch import Tensor
 from geo_pipeline.errors import InputError
 from geo_pipeline.model.geography import Geography
 from geo_pipeline.model.network import GeoModel
+from geo_pipeline.model.safetensors_file import ENDING, read_safetensors
 from geo_pipeline.model.settings import NetworkSettings
 
 FORMAT = 1
@@ -62,13 +63,27 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def load_network(path: Path, device: torch.device) -> TrainedNetwork:
-    """The network of a checkpoint, in evaluation mode on `device`. Raises InputError as `read_checkpoint` does."""
+    """The network of a checkpoint or of an exported safetensors file, in evaluation mode on `device`.
+
+    Raises InputError as `read_checkpoint` and `read_safetensors` do, and for weights of another network.
+    """
+    settings, geography, weights = read_safetensors(path) if path.suffix == ENDING else _from_checkpoint(path)
+    network = GeoModel(settings.architecture, geography.num_classes)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(
+            f"{path}: its weights are not those of the {settings.architecture} it names: {error}"
+        ) from error
+    return TrainedNetwork(network.to(device).eval(), settings, geography)
+
+
+def _from_checkpoint(path: Path) -> tuple[NetworkSettings, Geography, dict[str, Tensor]]:
+    """Settings, geography and the network's weights by their own names."""
     content = read_checkpoint(path)
     settings = NetworkSettings.model_validate(content[SECTION]["network"])
     geography = Geography.from_state(content[SECTION]["geography"])
-    network = GeoModel(settings.architecture, geography.num_classes)
-    network.load_state_dict(network_weights(content))
-    return TrainedNetwork(network.to(device).eval(), settings, geography)
+    return settings, geography, network_weights(content)
 
 
 def network_weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
