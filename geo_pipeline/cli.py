@@ -6,7 +6,6 @@ Not here: any work. Exit codes: 0 done, 1 a run failed, 2 wrong arguments, profi
 from __future__ import annotations
 
 import argparse
-import difflib
 import gc
 import json
 import os
@@ -19,7 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geo_pipeline import cli_cells, cli_download, cli_export, cli_show_cells
+from geo_pipeline import cli_cells, cli_download, cli_export, cli_show_cells, cli_train
+from geo_pipeline.arguments import options_of, unknown_argument, with_hyphens
 from geo_pipeline.errors import InputError, explain
 from geo_pipeline.lock import LockedError
 from geo_pipeline.profile import PROJECT_FOLDER, Layout, Profile, layout_of, load_profile, profile_path
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 Command = Callable[[argparse.Namespace, Profile, Layout], int]
 _BUCKET_NUMBER = re.compile(r"-\d{3}$")
-_OPTION = re.compile(r"--[a-z][a-z-]*")
 
 
 def console() -> int:
@@ -39,7 +38,7 @@ def console() -> int:
     Looking for garbage, of which imports make none, would take a third of a short command's time: half of that while
     importing, half when the process ends. A download takes hours and must not keep its garbage.
     """
-    command = "".join(_with_hyphens(sys.argv[1:2]))
+    command = "".join(with_hyphens(sys.argv[1:2], command_first=True))
     if command in {"download", *cli_cells.COMMANDS}:
         cli_download.keep_pandas_out()
     if command != "download":
@@ -79,24 +78,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options; ends the process with code 2 and the nearest option where one is not known."""
     parser = _parser()
     given = sys.argv[1:] if arguments is None else arguments
-    options, unknown = parser.parse_known_args(_with_hyphens(given))
+    options, unknown = parser.parse_known_args(with_hyphens(given, command_first=True))
     if unknown:
         name = unknown[0].partition("=")[0]
-        general, known = (_OPTION.findall(each.format_usage()) for each in (parser, options.parser))
-        near = difflib.get_close_matches(name, known, n=1)
-        advice = "; it goes before the command" if name in general else f"; did you mean {near[0]}?" if near else ""
-        options.parser.error(f"unknown argument {name}{advice}")
+        before = f"unknown argument {name}; it goes before the command" if name in options_of(parser) else None
+        options.parser.error(before or unknown_argument(name, options.parser))
     return options
-
-
-def _with_hyphens(arguments: Sequence[str]) -> list[str]:
-    """`create_cells --img_min=50` as `create-cells --img-min=50`: existing scripts spell commands and options so."""
-    split = [argument.partition("=") for argument in arguments]
-    is_name = [position == 0 or name.startswith("--") for position, (name, _, _) in enumerate(split)]
-    return [
-        (name.replace("_", "-") if replaced else name) + equals + value
-        for replaced, (name, equals, value) in zip(is_name, split, strict=True)
-    ]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -109,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         ("download", None, cli_download.add_options, "fetch a list of URLs into shards; needs no profile"),
         ("show-cells", None, cli_show_cells.add_options, "a page with a map of cells, for any browser"),
         ("export", None, cli_export.add_options, "the trained network as one file for other programs"),
+        ("train", None, cli_train.add_options, "train a network, of the profile or of tables of your own"),
         ("init", None, _init_options, "look at your lists and write a profile for them"),
         ("install", install, _install_options, "prepare the profile's Dagster home and print its path"),
         ("check", check, None, "check the profile and that its input files are there"),
@@ -294,8 +282,10 @@ _WITHOUT_PROFILE: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "export": cli_export.run,
     "init": init,
     "show-cells": cli_show_cells.run,
+    "train": cli_train.run,
 }
 """Commands that read a profile themselves, or none."""
+
 
 if __name__ == "__main__":
     sys.exit(console())

@@ -7,17 +7,13 @@ profile that loads is complete and typed; whether the files it names are there i
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from types import UnionType
-from typing import Any, Self, Union, cast, get_args, get_origin
+from typing import Self, cast
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from geo_pipeline.cells.settings import PartitioningSettings, PartitioningSource, PublishedPartitioning
 from geo_pipeline.crawl.settings import CrawlSettings
@@ -25,7 +21,9 @@ from geo_pipeline.errors import InputError
 from geo_pipeline.evaluation.settings import EvaluationSettings
 from geo_pipeline.photos.photo_sets import PhotoSet
 from geo_pipeline.photos.settings import PhotoSetSettings, Role
-from geo_pipeline.training.config import TrainingConfig, load_config
+from geo_pipeline.training.config import TrainingConfig
+from geo_pipeline.training.config_file import load_config
+from geo_pipeline.typed_yaml import read_yaml, validated
 from geo_pipeline.world.settings import WorldSettings
 
 PROJECT_FOLDER = Path(__file__).resolve().parents[1]
@@ -212,62 +210,12 @@ def layout_of(profile: Profile) -> Layout:
 
 def load_profile(path: Path) -> Profile:
     """Read a profile. Raises InputError naming file, key, what was found, what was expected and the nearest key."""
-    content = _read_yaml(path)
-    try:
-        profile = Profile.model_validate(content)
-    except ValidationError as error:
-        lines = "\n".join(f"  - {_problem(dict(detail))}" for detail in error.errors())
-        raise InputError(f"{path}: this profile cannot be used:\n{lines}") from error
-    return cast("Profile", _with_absolute_paths(profile, path.parent))
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        known = ", ".join(sorted(p.stem for p in (PROJECT_FOLDER / "resources").glob("*.yaml") if p.stem != "dagster"))
-        raise InputError(f"{path}: no such profile; give a path ending in .yaml or one of: {known}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from error
+    known = ", ".join(sorted(p.stem for p in (PROJECT_FOLDER / "resources").glob("*.yaml") if p.stem != "dagster"))
+    content = read_yaml(path, f"no such profile; give a path ending in .yaml or one of: {known}")
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a mapping of settings, found {type(content).__name__}")
-    return content
-
-
-def _problem(detail: Mapping[str, Any]) -> str:
-    """One line for one validation error: key, what was found, what was expected."""
-    location = [str(part) for part in detail["loc"]]
-    where = ".".join(location) or "the profile"
-    if detail["type"] == "extra_forbidden":
-        allowed = _keys_at(location[:-1])
-        near = difflib.get_close_matches(location[-1], allowed, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        return f"{where}: unknown key{hint} (known: {', '.join(allowed)})"
-    if detail["type"] == "missing":
-        return f"{where}: this key is required and not there"
-    if detail["type"] == "value_error":
-        return f"{where}: {detail['ctx']['error']}"
-    return f"{where}: found {detail['input']!r}, {detail['msg'][:1].lower()}{detail['msg'][1:]}"
-
-
-def _keys_at(location: list[str]) -> list[str]:
-    """Keys that the settings at a place in the profile know."""
-    model: type[BaseModel] = Profile
-    for part in location:
-        field = model.model_fields.get(part)
-        inner = _model_in(field.annotation) if field else None
-        model = inner or model
-    return list(model.model_fields)
-
-
-def _model_in(annotation: object) -> type[BaseModel] | None:
-    """The settings model in a field's type: itself, or inside `X | None` or `dict[str, X]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) in (dict, Union, UnionType):
-        return next((model for arg in get_args(annotation) if (model := _model_in(arg))), None)
-    return None
+    profile = validated(Profile, content, str(path), "profile")
+    return cast("Profile", _with_absolute_paths(profile, path.parent))
 
 
 def _with_absolute_paths(settings: object, folder: Path) -> object:

@@ -47,6 +47,12 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             temporary.unlink()
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that killed writers have left in a folder; nobody may be writing there."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable (a rename is not, until its folder is synced)."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -14,7 +14,7 @@ import geo_pipeline
 
 PACKAGE = Path(geo_pipeline.__file__).parent
 ROOMS = ("photos", "crawl", "shards", "cells", "model", "training", "evaluation", "world", "planning")
-SHARED = {"errors", "store", "source_code"}
+SHARED = {"errors", "store", "source_code", "lock", "typed_yaml", "arguments"}
 MAY_IMPORT = {
     "photos": set(),
     "shards": set(),

@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from geo_pipeline.crawl.settings import CONTENT_SETTINGS
 from geo_pipeline.profile import Profile
 from geo_pipeline.source_code import code_behind
+from geo_pipeline.training.config_file import NOT_LEARNED
 
 MADE_FROM = "made_from"
 """Metadata of every asset and of each of its materializations: code parts and profile values."""
@@ -62,7 +63,7 @@ ORIGINS: Mapping[str, Origin] = {
     "photo_classes": Origin((f"{TABLES}.cells:photo_classes", "defs.cell_checks:labels_are_sound")),
     "training_photos": Origin((f"{TABLES}.training:training_photos",), (ROLES, "keep_duplicates")),
     "validation_photos": Origin((f"{TABLES}.training:validation_photos",), (ROLES, "keep_duplicates")),
-    "geo_model": Origin((f"{TABLES}.training:geo_model", "training.__main__"), ("training",)),
+    "geo_model": Origin((f"{TABLES}.training:geo_model", "training.run:train"), ("training",)),
     "benchmark_predictions": Origin(
         (f"{TABLES}.benchmarks:benchmark_predictions",), ("evaluation.crops", "evaluation.combine", ROLES)
     ),
@@ -79,7 +80,21 @@ NOT_CONTENT: Mapping[str, str] = {
     "store": "how files are written, not what is in them",
     "profile": "the values count, not how they are read",
     "*.settings": "the values count, not how they are read",
+    "typed_yaml": "the values count, not how they are read",
+    "arguments": "how options are spelt",
     "training.config": "the values count, not how they are read",
+    "training.config_file": "the values count, not how they are read",
+    "training.__main__": "the values count, not how they are read",
+    "training.options": "the values count, not how they are read",
+    "training.command": "the values count, not how they are read",
+    "training.inputs": "the values count, not how they are read",
+    "training.selection": "counts beside a table",
+    "training.job": "which files are read, not what is made of them",
+    "training.identity": "which training may go on from a checkpoint",
+    "training.process": "how mistakes are told",
+    "training.stopping": "when a training is interrupted",
+    "training.provenance": "what is recorded about a training",
+    "training.model_card": "what is told of a model",
     "source_code": "how versions are made",
     "lock": "who may run",
     "defs.making": "what is recorded about an asset",
@@ -122,7 +137,7 @@ NOT_READ: Mapping[str, str] = {
     "checks.verify_again_days": "when stored photos are read again",
     "schedule.*": "when something runs",
     "world*": "where the bundled world's photos are served",
-    "training.model_params.num_workers": "how photos are read, not which",
+    **{f"training.{key}": reason for key, reason in NOT_LEARNED.items() if key != "model_params.weights"},
 }
 """Keys of a profile that are no part of any version, with the reason. Every other key stands in `ORIGINS`."""
 

@@ -93,6 +93,11 @@ class Geography:
         """The partitioning whose class labels the answers of a `p_key` are."""
         return self.partitionings[-1 if p_key == HIERARCHY else self.names.index(p_key)]
 
+    def has_cells_of(self, other: Geography) -> bool:
+        """Whether each class label means the same cell in both."""
+        ours, theirs = ([(each.name, each.hex_ids) for each in of.partitionings] for of in (self, other))
+        return ours == theirs
+
     def to_state(self) -> dict[str, Any]:
         """Tensors and plain values only, as `torch.load(weights_only=True)` accepts them."""
         return {

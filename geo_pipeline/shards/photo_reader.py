@@ -47,13 +47,7 @@ class PhotoReader(Mapping[str, bytes]):
         Where there is no manifest the `*.msg` files are read once to find their photos; `skip_damaged` is for this, as
         in `iterate_shard`. Raises InputError if there are no shards, DamagedRecordError for a damaged one.
         """
-        manifests = sorted([*folder.glob(MANIFEST), *folder.glob(f"*/{MANIFEST}")])
-        if manifests:
-            return cls(pa.concat_tables(_below(path, folder) for path in manifests), folder)
-        shards = sorted(folder.glob("*.msg"))
-        if not shards:
-            raise InputError(f"{folder}: neither a {MANIFEST} nor a shard (*.msg) is there; name a folder of shards")
-        return cls(_read_places(shards, skip_damaged), folder)
+        return cls(places_below(folder, skip_damaged=skip_damaged), folder)
 
     def __getitem__(self, photo_id: str) -> bytes:
         """The picture of a photo.
@@ -100,6 +94,20 @@ class PhotoReader(Mapping[str, bytes]):
         if found != photo_id:
             raise DamagedRecordError(self._shards.root / shard, offset, f"holds photo {found}, not {photo_id}")
         return image
+
+
+def places_below(folder: Path, *, skip_damaged: Callable[[DamagedRegion], None] | None = None) -> pa.Table:
+    """`photo_id` (binary, UTF-8), `shard` (a path below the folder, null where nothing is stored), `offset`, `length`.
+
+    The folder and the errors are those of `PhotoReader.open`.
+    """
+    manifests = sorted([*folder.glob(MANIFEST), *folder.glob(f"*/{MANIFEST}")])
+    if manifests:
+        return pa.concat_tables(_below(path, folder) for path in manifests)
+    shards = sorted(folder.glob("*.msg"))
+    if not shards:
+        raise InputError(f"{folder}: neither a {MANIFEST} nor a shard (*.msg) is there; name a folder of shards")
+    return _read_places(shards, skip_damaged)
 
 
 @dataclass(frozen=True)

@@ -1,58 +1,43 @@
-"""`python -m geo_pipeline.training --job JOB.json`: the process that trains.
+"""`python -m geo_pipeline.training`: trains in this process, on any machine that has what a training needs.
 
-Exit codes: 0 trained; 2 a mistake that the user can mend, told in one message; 128 + n stopped by signal n, everything
-saved. Started by Dagster Pipes it reports through them; without Dagster it needs nothing of it.
+Here lives its command line. Not here: the rest of the options (command.py) and the training (run.py). The one idea: the
+Dagster asset starts this with `--job`, a person on a GPU machine without Dagster with `--config --photos …`.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-from geo_pipeline.errors import explain
+from geo_pipeline.arguments import unknown_argument, with_hyphens
+from geo_pipeline.errors import InputError
+from geo_pipeline.training.command import job_of_tables, start_options
 from geo_pipeline.training.job import TrainingJob
-
-EXIT_USER_ERROR = 2
-_PIPES_CONTEXT = "DAGSTER_PIPES_CONTEXT"
-
-
-@contextmanager
-def dagster_pipes() -> Iterator[None]:
-    """Open the session of Dagster Pipes if a Dagster step started this process, so that its errors reach the page."""
-    if _PIPES_CONTEXT not in os.environ:
-        yield
-        return
-    from dagster_pipes import open_dagster_pipes
-
-    with open_dagster_pipes():
-        yield
+from geo_pipeline.training.options import add_options, given_tables
+from geo_pipeline.training.process import run_job
 
 
 def main(arguments: Sequence[str]) -> int:
     """Train one job and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m geo_pipeline.training", description="Train one job.")
-    parser.add_argument("--job", type=Path, required=True, help="job file (JSON), as TrainingJob.write makes it")
-    options = parser.parse_args(arguments)
-    from geo_pipeline.training.callbacks import TrainingInterruptedError
-    from geo_pipeline.training.run import train
+    parser = argparse.ArgumentParser(prog="python -m geo_pipeline.training", description="Train a network.")
+    parser.add_argument("--job", type=Path, metavar="FILE", help="job file (JSON), as TrainingJob.write makes it")
+    add_options(parser)
+    options, unknown = parser.parse_known_args(with_hyphens(arguments, command_first=False))
+    if unknown:
+        parser.error(unknown_argument(unknown[0].partition("=")[0], parser))
+    return run_job(lambda: _job(options))
 
-    try:
-        with dagster_pipes():
-            train(TrainingJob.read(options.job))
-    except TrainingInterruptedError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 128 + error.signal_number
-    except Exception as error:
-        message = explain(error)
-        if message is None:
-            raise
-        print(message, file=sys.stderr)  # noqa: T201
-        return EXIT_USER_ERROR
-    return 0
+
+def _job(options: argparse.Namespace) -> TrainingJob:
+    """The job that the options describe. Raises InputError if they describe none."""
+    if options.job is None and not given_tables(options):
+        raise InputError("nothing to train: give --job, or --config, --output and the tables (--help)")
+    if options.job is None:
+        return job_of_tables(options)
+    job = TrainingJob.read(options.job)
+    return job.model_copy(update=start_options(options)) if options.fresh or options.from_weights else job
 
 
 if __name__ == "__main__":

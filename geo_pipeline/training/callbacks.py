@@ -6,15 +6,13 @@ kill between any two of them loses nothing that the next run does not do again.
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any, cast
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
@@ -22,17 +20,8 @@ from geo_pipeline.model.checkpoint import SECTION
 from geo_pipeline.store import atomic_file
 from geo_pipeline.training.metrics import METRICS_FILE, EpochMetrics, append_epoch
 from geo_pipeline.training.module import GeoModule
-
-LAST_CHECKPOINT = "last.ckpt"
-BEST_CHECKPOINT = "best.ckpt"
-
-
-class TrainingInterruptedError(Exception):
-    """A training that was asked to leave; `signal_number` says how. Its state is saved."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(signal_number).name}; the next run continues from here")
-        self.signal_number = signal_number
+from geo_pipeline.training.start import BEST_CHECKPOINT, LAST_CHECKPOINT, Start
+from geo_pipeline.training.stopping import StopSignals, TrainingInterruptedError
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -48,40 +37,78 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             torch.save(checkpoint, stream)
 
 
+class SeededSteps(pl.Callback):
+    """Makes what torch draws in a step (dropout, stochastic depth) a function of seed, epoch and batch.
+
+    So no state of a random generator has to survive an interruption, and whatever is drawn between two steps does not
+    matter.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def on_train_batch_start(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,  # noqa: ARG002
+        batch: object,  # noqa: ARG002
+        batch_idx: int,
+    ) -> None:
+        """Seed the step; each process draws for its own photos."""
+        place = [self._seed, trainer.current_epoch, batch_idx, trainer.global_rank]
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
+
+
 class RunFiles(pl.Callback):
     """Writes the epoch's metrics and checkpoints into the run's folder.
 
-    `best` is the least validation loss so far, `None` before the first epoch.
+    `last.ckpt` is also saved every `checkpoint_seconds`, and before an epoch's last step, so that a validation can be
+    interrupted at any time and costs one step to begin again.
     """
 
-    def __init__(self, run_dir: Path, fingerprint: str, best: float | None = None) -> None:
+    def __init__(self, run_dir: Path, start: Start, checkpoint_seconds: float) -> None:
         self._run_dir = run_dir
-        self._fingerprint = fingerprint
-        self._best = best
+        self._identity = start.identity
+        self._best = start.best
+        self._checkpoint_seconds = checkpoint_seconds
         self._batches_done = 0
         self._seconds = 0.0
         self._started = 0.0
+        self._saved = 0.0
         self._photos_before = 0
+        self._is_validated = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clocks, also in the middle of an epoch, where Lightning starts none."""
+        self._saved = time.monotonic()
+        self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Start the epoch's clock; its photos may have begun in an interrupted run."""
+        self._is_validated = False
         self._photos_before = _geo_module(pl_module).train_tally.num_photos
         self._started = time.monotonic()
 
     def on_train_batch_end(
         self,
-        trainer: pl.Trainer,  # noqa: ARG002
+        trainer: pl.Trainer,
         pl_module: pl.LightningModule,  # noqa: ARG002
         outputs: object,  # noqa: ARG002
         batch: object,  # noqa: ARG002
         batch_idx: int,
     ) -> None:
-        """Remember how far the epoch is."""
+        """Remember how far the epoch is, and save it if it is time to."""
         self._batches_done = batch_idx + 1
-
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Stop the epoch's clock."""
         self._seconds = time.monotonic() - self._started
+        if not can_resume_after(trainer, batch_idx):
+            return
+        is_last_chance = batches_left(trainer, batch_idx) <= trainer.accumulate_grad_batches
+        if is_last_chance or time.monotonic() - self._saved >= self._checkpoint_seconds:
+            self.save_last(trainer)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Remember that the epoch has numbers of a validation."""
+        self._is_validated = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the line, the best and the last checkpoint, in this order."""
@@ -90,8 +117,8 @@ class RunFiles(pl.Callback):
         append_epoch(self._run_dir / METRICS_FILE, metrics)
         module.begin_training_tally()
         self._batches_done = 0
-        loss = metrics.validation["loss"]
-        if self._best is None or loss < self._best:
+        loss = metrics.validation.get("loss")
+        if self._best is None or (loss is not None and loss < self._best):
             self._best = loss
             trainer.save_checkpoint(self._run_dir / BEST_CHECKPOINT, weights_only=True)
         self.save_last(trainer)
@@ -99,6 +126,7 @@ class RunFiles(pl.Callback):
     def save_last(self, trainer: pl.Trainer) -> None:
         """Write the checkpoint from which a training resumes."""
         trainer.save_checkpoint(self._run_dir / LAST_CHECKPOINT)
+        self._saved = time.monotonic()
 
     def on_save_checkpoint(
         self,
@@ -107,13 +135,12 @@ class RunFiles(pl.Callback):
         checkpoint: dict[str, Any],
     ) -> None:
         """Add what resuming needs to know before Lightning reads the rest."""
-        epochs_done = trainer.current_epoch + (self._batches_done == 0)
         checkpoint.setdefault(SECTION, {})["progress"] = {
-            "fingerprint": self._fingerprint,
-            "epoch": epochs_done,
+            "identity": self._identity.to_state(),
+            "epoch": trainer.current_epoch + (self._batches_done == 0),
             "batch": self._batches_done,
             "best": self._best,
-            "finished": epochs_done >= (trainer.max_epochs or 0),
+            "finished": self._batches_done == 0 and ends_with_this_epoch(trainer),
         }
 
     def _metrics(self, trainer: pl.Trainer, module: GeoModule) -> EpochMetrics:
@@ -121,31 +148,28 @@ class RunFiles(pl.Callback):
         return EpochMetrics(
             epoch=trainer.current_epoch,
             train=module.losses_by_name(module.train_tally),
-            validation=module.losses_by_name(module.validation_tally),
-            accuracy=module.validation_accuracy(),
+            validation=module.losses_by_name(module.validation_tally) if self._is_validated else {},
+            accuracy=module.validation_accuracy() if self._is_validated else {},
             learning_rate=trainer.optimizers[0].param_groups[0]["lr"],
-            photos_per_second=photos / self._seconds,
+            photos_per_second=photos / max(self._seconds, 1e-9),
             seconds=self._seconds,
         )
 
 
 class LeaveOnSignal(pl.Callback):
-    """SIGINT and SIGTERM: finish the step, save `last.ckpt`, leave with TrainingInterruptedError.
+    """After a signal: finish the step, save `last.ckpt`, leave with TrainingInterruptedError.
 
-    After an epoch's last step it finishes the validation first (a state between the two cannot be resumed without
-    losing the epoch's numbers); after the last epoch there is nothing to stop.
+    In an epoch's last step and in its validation there is nothing to save: RunFiles has done so before that step.
     """
 
-    def __init__(self, files: RunFiles) -> None:
+    def __init__(self, signals: StopSignals, files: RunFiles) -> None:
+        self._signals = signals
         self._files = files
-        self._received: int | None = None
-        self._previous: dict[int, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Listen, instead of Lightning; only a main thread can."""
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._receive)
+        """Listen, instead of Lightning."""
+        self._signals.is_deferred = True
+        self._signals.listen()
 
     def on_train_batch_end(
         self,
@@ -153,25 +177,55 @@ class LeaveOnSignal(pl.Callback):
         pl_module: pl.LightningModule,  # noqa: ARG002
         outputs: object,  # noqa: ARG002
         batch: object,  # noqa: ARG002
-        batch_idx: int,  # noqa: ARG002
+        batch_idx: int,
     ) -> None:
-        """Save and leave if asked to."""
-        if self._received is not None and not trainer.is_last_batch:
+        """Save and leave if asked to; not between two batches of one optimizer step."""
+        if self._signals.received is None:
+            return
+        if can_resume_after(trainer, batch_idx):
             self._files.save_last(trainer)
-            raise TrainingInterruptedError(self._received)
+            raise TrainingInterruptedError(self._signals.received)
+        if batches_left(trainer, batch_idx) == 0:
+            raise TrainingInterruptedError(self._signals.received)
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,  # noqa: ARG002
+        pl_module: pl.LightningModule,  # noqa: ARG002
+        outputs: object,  # noqa: ARG002
+        batch: object,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+        dataloader_idx: int = 0,  # noqa: ARG002
+    ) -> None:
+        """Leave if asked to."""
+        if self._signals.received is not None:
+            raise TrainingInterruptedError(self._signals.received)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Leave if asked to; RunFiles has saved the epoch."""
-        if self._received is not None and trainer.current_epoch + 1 < (trainer.max_epochs or 0):
-            raise TrainingInterruptedError(self._received)
+        """Leave if asked to, unless the training ends here anyway; RunFiles has saved the epoch."""
+        if self._signals.received is not None and not ends_with_this_epoch(trainer):
+            raise TrainingInterruptedError(self._signals.received)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
-        """Give the signals back."""
-        while self._previous:
-            signal.signal(*self._previous.popitem())
+        """The training is over: a signal has nothing to wait for any more."""
+        self._signals.is_deferred = False
 
-    def _receive(self, number: int, _: FrameType | None) -> None:
-        self._received = number
+
+def ends_with_this_epoch(trainer: pl.Trainer) -> bool:
+    """Whether the training is complete when the running epoch is."""
+    out_of_epochs = trainer.current_epoch + 1 >= (trainer.max_epochs or 0)
+    out_of_steps = 0 <= trainer.max_steps <= trainer.global_step
+    return out_of_epochs or out_of_steps or trainer.should_stop
+
+
+def batches_left(trainer: pl.Trainer, batch_idx: int) -> float:
+    """Batches of the epoch after this one."""
+    return trainer.num_training_batches - (batch_idx + 1)
+
+
+def can_resume_after(trainer: pl.Trainer, batch_idx: int) -> bool:
+    """Whether a checkpoint after this batch is a place to go on from: a whole optimizer step, not the epoch's last."""
+    return (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and batches_left(trainer, batch_idx) > 0
 
 
 def _geo_module(module: pl.LightningModule) -> GeoModule:

@@ -1,7 +1,8 @@
 """The training config: one YAML file in two parts, `model_params` and `trainer_params`.
 
-Here live its types, defaults and the reading of the file; it imports no torch, so that a profile can be checked
-without it. The one idea: hyper-parameters only. Which photos and which partitionings comes from the job (job.py).
+Here live its types and defaults; it imports no torch, so that a profile can be checked without it. Not here: reading
+the file (config_file.py). The one idea: hyper-parameters only. Which photos and which partitionings comes from the job
+(job.py).
 """
 
 from __future__ import annotations
@@ -9,10 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from geo_pipeline.errors import InputError
 from geo_pipeline.model.settings import NetworkSettings
 
 
@@ -81,6 +80,10 @@ class ModelParams(NetworkSettings):
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
     augmentation: AugmentationSettings = Field(default_factory=AugmentationSettings)
     seed: int = Field(default=0, ge=0, description="of the first weights, the order of photos and their augmentation")
+    checkpoint_minutes: float = Field(
+        default=10.0, gt=0, description="a checkpoint is saved after so long, and at the end of each epoch"
+    )
+    report_minutes: float = Field(default=2.0, gt=0, description="in a long epoch progress is told after so long")
 
 
 class TrainingConfig(BaseModel):
@@ -94,46 +97,4 @@ class TrainingConfig(BaseModel):
     model_params: ModelParams = Field(default_factory=ModelParams)
     trainer_params: dict[str, Any] = Field(
         description="parameters of lightning.pytorch.Trainer; max_epochs is required"
-    )
-
-
-def load_config(path: Path) -> TrainingConfig:
-    """Read a training config. Raises InputError naming the file, each wrong key and what was expected."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such training config") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from error
-    try:
-        config = TrainingConfig.model_validate(content)
-    except ValidationError as error:
-        problems = "\n".join(f"  - {_problem(dict(detail))}" for detail in error.errors())
-        raise InputError(f"{path}: this training config cannot be used:\n{problems}") from error
-    _require_max_epochs(path, config)
-    return _with_absolute_weights(config, path.parent)
-
-
-def _problem(detail: dict[str, Any]) -> str:
-    """One line for one validation error: key, what was found, what was expected."""
-    where = ".".join(str(part) for part in detail["loc"]) or "the file"
-    if detail["type"] == "extra_forbidden":
-        return f"{where}: unknown key"
-    return f"{where}: found {detail['input']!r}; {detail['msg'][:1].lower()}{detail['msg'][1:]}"
-
-
-def _require_max_epochs(path: Path, config: TrainingConfig) -> None:
-    """The schedule needs a known end."""
-    found = config.trainer_params.get("max_epochs")
-    if not isinstance(found, int) or found < 1:
-        raise InputError(f"{path}: trainer_params.max_epochs: found {found!r}, expected a number of epochs, 1 or more")
-
-
-def _with_absolute_weights(config: TrainingConfig, folder: Path) -> TrainingConfig:
-    """The same config with the weights file taken from the config's folder."""
-    params = config.model_params
-    if params.weights is None:
-        return config
-    return config.model_copy(
-        update={"model_params": params.model_copy(update={"weights": folder / params.weights.expanduser()})}
     )

@@ -31,6 +31,7 @@ class EpochMetrics:
 
     `train` and `validation`: the combined loss as `loss`, and the loss of each head by its partitioning's name;
     `accuracy`: percent of the validation photos whose answer lies within so many km, by `p_key` and radius.
+    `validation` and `accuracy` are empty where the epoch was not validated (`check_val_every_n_epoch`).
     `learning_rate` is that of the epoch's last step; `seconds` are those of training, without validation.
     """
 
@@ -91,6 +92,7 @@ def concatenated(batches: Sequence[Mapping[str, Answer]]) -> dict[str, Answer]:
 
 
 def best_epoch(path: Path) -> EpochMetrics:
-    """The epoch with the least validation loss, whose weights `best.ckpt` holds."""
+    """The epoch whose weights `best.ckpt` holds: with the least validation loss, the last one if none was validated."""
     epochs = [EpochMetrics(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
-    return min(epochs, key=lambda epoch: epoch.validation["loss"])
+    validated = [epoch for epoch in epochs if epoch.validation]
+    return min(validated, key=lambda epoch: epoch.validation["loss"]) if validated else epochs[-1]

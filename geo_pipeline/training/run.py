@@ -1,37 +1,30 @@
 """One training from its job to its run folder.
 
-Here lives the assembly: tables and config in; hparams.yaml, metrics.jsonl, checkpoints and the model card out. The
-one idea: `train` can be called again after any end, and does what is left to do.
+Here lives the assembly: tables and config in; hparams.yaml, metrics, checkpoints and the model card out. The one idea:
+`train` can be called again after any end, and does what is left to do.
 """
 
 from __future__ import annotations
 
 import inspect
 import logging
-import platform
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightning
 import lightning.pytorch as pl
 import pyarrow as pa
 import torch
-import yaml
 
 from geo_pipeline.errors import InputError
-from geo_pipeline.model.checkpoint import SECTION, read_checkpoint
+from geo_pipeline.lock import LockedError, exclusive, wait_until_free
 from geo_pipeline.model.geography import Geography
-from geo_pipeline.store import read_table, write_text
-from geo_pipeline.training.callbacks import (
-    LAST_CHECKPOINT,
-    AtomicCheckpointIO,
-    LeaveOnSignal,
-    RunFiles,
-)
+from geo_pipeline.store import read_table, remove_leftovers, write_text
+from geo_pipeline.training.callbacks import AtomicCheckpointIO, LeaveOnSignal, RunFiles, SeededSteps
 from geo_pipeline.training.config import TrainingConfig
 from geo_pipeline.training.data import LabelledPhotos, training_loader, validation_loader
 from geo_pipeline.training.hardware import resolve_precision
@@ -39,42 +32,78 @@ from geo_pipeline.training.job import TrainingJob
 from geo_pipeline.training.metrics import METRICS_FILE, best_epoch, keep_epochs_before
 from geo_pipeline.training.model_card import model_card
 from geo_pipeline.training.module import GeoModule
+from geo_pipeline.training.provenance import hparams_text
+from geo_pipeline.training.start import Start, find_start, load_first_weights
+from geo_pipeline.training.stopping import StopSignals
+from geo_pipeline.typed_yaml import unknown_key
+
+RUN_LOCK = ".lock"
+"""Held, in the run's folder, by the process that trains there."""
+
+LAST_SAVE_SECONDS = 30.0
+"""How long a process that was told to leave may still save what it has."""
+
+_log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Where a training stands: the epoch and the batch to do next, and the least validation loss so far."""
-
-    epoch: int = 0
-    batch: int = 0
-    best: float | None = None
-
-
-def train(job: TrainingJob) -> None:
+def train(job: TrainingJob, signals: StopSignals | None = None) -> None:
     """Train, or continue the training that an interruption left in the job's run folder.
 
-    Raises InputError for a mistake in the job, its config or its tables, TrainingInterruptedError after a signal.
+    `signals`: those of a process that listens already. Raises InputError for a mistake in the job, its config or its
+    tables, and if another process trains in the same folder; TrainingInterruptedError after a signal.
     """
-    config, fingerprint = job.resolved_config(), job.fingerprint()
-    geography = _geography(job)
-    training = _photos(job, "training_photos", geography)
-    validation = _photos(job, "validation_photos", geography)
-    progress = _progress(job, fingerprint)
-    job.run_dir.mkdir(parents=True, exist_ok=True)
-    write_text(job.run_dir / "hparams.yaml", _hparams(job, config, fingerprint))
-    keep_epochs_before(job.run_dir / METRICS_FILE, progress.epoch)
+    if signals is None:
+        with StopSignals() as own:
+            train(job, own)
+        return
+    with _alone(job.run_dir):
+        start = find_start(job)
+        geography, photos = _geography(job), {}
+        for role in ("training", "validation"):
+            photos[role] = _photos(job, f"{role}_photos", geography)
+        if start.is_finished:
+            _log.warning("%s: this training is finished; --fresh trains anew", job.run_dir)
+        else:
+            remove_leftovers(job.run_dir)
+            _fit(job, start, geography, photos, signals)
+        best = best_epoch(job.run_dir / METRICS_FILE)
+        counts = {role: len(each) for role, each in photos.items()}
+        write_text(job.run_dir / "model_card.md", model_card(job.resolved_config(), geography, counts, best))
 
+
+def _fit(
+    job: TrainingJob, start: Start, geography: Geography, photos: dict[str, LabelledPhotos], signals: StopSignals
+) -> None:
+    """The epochs that are left."""
+    config = job.resolved_config()
     params = config.model_params
+    trainer = _trainer(job, config, start, signals)
+    write_text(job.run_dir / "hparams.yaml", hparams_text(job, config, start, str(trainer.precision)))
+    keep_epochs_before(job.run_dir / METRICS_FILE, start.epoch)
     torch.manual_seed(params.seed)
-    batches = training_loader(training, params, first_epoch=progress.epoch, first_batch=progress.batch)
+    batches = training_loader(photos["training"], params, first_epoch=start.epoch, first_batch=start.batch)
     module = GeoModule(params, geography, steps_per_epoch=len(batches), max_epochs=config.trainer_params["max_epochs"])
+    if job.from_weights is not None and start.checkpoint is None:
+        load_first_weights(module, job.from_weights)
+    validation = validation_loader(photos["validation"], params)
     with _quiet_lightning():
-        trainer = _trainer(job, config, fingerprint, progress)
-        resumed = job.run_dir / LAST_CHECKPOINT if progress != Progress() else None
-        trainer.fit(module, batches, validation_loader(validation, params), ckpt_path=resumed, weights_only=True)
-    best = best_epoch(job.run_dir / METRICS_FILE)
-    card = model_card(config, geography, {"training": len(training), "validation": len(validation)}, best)
-    write_text(job.run_dir / "model_card.md", card)
+        trainer.fit(module, batches, validation, ckpt_path=start.checkpoint, weights_only=True)
+
+
+@contextmanager
+def _alone(run_dir: Path) -> Iterator[None]:
+    """Keep other processes from training in the folder. Raises InputError if one does and is not about to end."""
+    lock = run_dir / RUN_LOCK
+    try:
+        with exclusive(lock, wait=False, on_wait=lambda _: None):
+            yield
+            return
+    except LockedError as error:
+        _log.warning("%s: waiting for another training to save and leave (%s)", run_dir, error)
+    if not wait_until_free(lock, LAST_SAVE_SECONDS):
+        raise InputError(f"{run_dir}: another training runs there; wait for it or stop it")
+    with exclusive(lock, wait=False, on_wait=lambda _: None):
+        yield
 
 
 def _geography(job: TrainingJob) -> Geography:
@@ -92,20 +121,9 @@ def _photos(job: TrainingJob, role: str, geography: Geography) -> LabelledPhotos
     return LabelledPhotos(table, job.shards_root, geography)
 
 
-def _progress(job: TrainingJob, fingerprint: str) -> Progress:
-    """Where an interrupted run of the same job stands; a finished run or another job's begins anew."""
-    path = job.run_dir / LAST_CHECKPOINT
-    if not path.exists():
-        return Progress()
-    left = read_checkpoint(path)[SECTION]["progress"]
-    if left["fingerprint"] != fingerprint or left["finished"]:
-        return Progress()
-    return Progress(left["epoch"], left["batch"], left["best"])
-
-
-def _trainer(job: TrainingJob, config: TrainingConfig, fingerprint: str, progress: Progress) -> pl.Trainer:
+def _trainer(job: TrainingJob, config: TrainingConfig, start: Start, signals: StopSignals) -> pl.Trainer:
     """Lightning's trainer. Raises InputError for parameters that it does not know or that the machine cannot do."""
-    files = RunFiles(job.run_dir, fingerprint, progress.best)
+    files = RunFiles(job.run_dir, start, 60 * config.model_params.checkpoint_minutes)
     defaults: dict[str, Any] = {
         "logger": False,  # metrics.jsonl is the log
         "enable_checkpointing": False,  # RunFiles writes them
@@ -114,39 +132,28 @@ def _trainer(job: TrainingJob, config: TrainingConfig, fingerprint: str, progres
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,  # the order is our own
         "default_root_dir": job.run_dir,
-        "callbacks": [files, LeaveOnSignal(files)],
+        "callbacks": [SeededSteps(config.model_params.seed), files, LeaveOnSignal(signals, files)],
         "plugins": [AtomicCheckpointIO()],
         "precision": "auto",
     }
     wanted = defaults | _known_parameters(config.trainer_params)
     wanted["precision"] = resolve_precision(wanted["precision"])
     try:
-        return pl.Trainer(**wanted)
+        with _quiet_lightning():
+            return pl.Trainer(**wanted)
     except (ValueError, TypeError, lightning.fabric.utilities.exceptions.MisconfigurationException) as error:
         raise InputError(f"trainer_params: Lightning refuses them: {error}") from error
 
 
 def _known_parameters(trainer_params: dict[str, Any]) -> dict[str, Any]:
     """The same parameters. Raises InputError naming those that the trainer of this Lightning does not have."""
-    known = set(inspect.signature(pl.Trainer.__init__).parameters) - {"self", "callbacks", "plugins"}
-    unknown = sorted(trainer_params.keys() - known)
+    known = sorted(set(inspect.signature(pl.Trainer.__init__).parameters) - {"self", "callbacks", "plugins"})
+    unknown = [unknown_key(f"trainer_params.{name}", name, known) for name in trainer_params if name not in known]
     if unknown:
         raise InputError(
-            f"trainer_params: unknown {', '.join(unknown)}; Lightning {lightning.__version__} knows {sorted(known)}"
+            "\n".join([*unknown, f"these are the parameters of Lightning {lightning.__version__}'s Trainer"])
         )
     return trainer_params
-
-
-def _hparams(job: TrainingJob, config: TrainingConfig, fingerprint: str) -> str:
-    """The resolved config with everything that a repetition needs to know, as YAML."""
-    versions = {"python": platform.python_version(), "torch": torch.__version__, "lightning": lightning.__version__}
-    content = {
-        **config.model_dump(mode="json"),
-        "fingerprint": fingerprint,
-        "inputs": job.input_hashes(),
-        "versions": {name: str(version) for name, version in versions.items()},
-    }
-    return yaml.safe_dump(content, sort_keys=False)
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from geo_pipeline.evaluation import charts, figures, land
 from geo_pipeline.profile import PROJECT_FOLDER, Profile, load_profile, profile_path
 from geo_pipeline.source_code import PACKAGE
 from geo_pipeline.training.__main__ import main as train
+from geo_pipeline.training.config_file import NOT_LEARNED
 from geo_pipeline.training.job import TrainingJob
 from geo_pipeline_tests.defs.project import Project
 
@@ -51,11 +52,16 @@ IN_NO_VERSION = {
 OTHER_WORD = {"sgd": "adamw", "cosine": "multistep", "multistep": "cosine", "sum": "mean"}
 """For each word that a training config may hold in a place, another that it may hold there."""
 
+OTHER_THAN_NONE = {"ema_decay": 0.5}
+"""For each setting that may be left out, and is then no path, a value that it may have."""
+
 
 @pytest.fixture
 def full_profile(write_profile: Callable[..., Path], tmp_path: Path) -> Profile:
     """A profile with every optional section."""
-    config = {"model_params": {"weights": "backbone.pt"}, "trainer_params": {"max_epochs": 1}}
+    not_learned = [key.partition(".") for key in NOT_LEARNED]
+    trainer_params = {"max_epochs": 1} | {name: True for part, _, name in not_learned if part == "trainer_params"}
+    config = {"model_params": {"weights": "backbone.pt"}, "trainer_params": trainer_params}
     (tmp_path / "training.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     return load_profile(
         write_profile(
@@ -183,13 +189,16 @@ def with_other_value(profile: Profile, key: str, folder: Path) -> Profile:
     return profile.model_copy(update={"training": path})
 
 
-def _with_other(settings: Any, key: str) -> Any:
+def _with_other(settings: Any, key: str, name: str = "") -> Any:
+    """`settings` with another value at `key`; `name` is what they are called themselves."""
+    if settings is None and name in OTHER_THAN_NONE:
+        return OTHER_THAN_NONE[name]
     if not key:
         return other_value(settings)
     head, _, rest = key.partition(".")
     if isinstance(settings, BaseModel):
-        return settings.model_copy(update={head: _with_other(getattr(settings, head), rest)})
-    return {name: _with_other(value, rest) if str(name) == head else value for name, value in settings.items()}
+        return settings.model_copy(update={head: _with_other(getattr(settings, head), rest, head)})
+    return {name: _with_other(value, rest, head) if str(name) == head else value for name, value in settings.items()}
 
 
 def other_value(value: Any) -> Any:

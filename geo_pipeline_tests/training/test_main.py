@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from geo_pipeline.training.__main__ import main
 from geo_pipeline_tests.training import small_runs
+from geo_pipeline_tests.training.own_tables import write_own_tables
 
 
 def test_a_mistake_is_one_message_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,6 +30,103 @@ def test_a_mistake_is_one_message_and_exit_code_2(tmp_path: Path, capsys: pytest
 def test_a_job_file_that_is_not_there_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--job", str(tmp_path / "absent.json")]) == 2
     assert "absent.json: no such job file" in capsys.readouterr().err
+
+
+def test_options_need_no_job_file_and_no_profile(tmp_path: Path) -> None:
+    own = write_own_tables(tmp_path)
+    assert main(own.arguments("--set", "trainer.max_epochs=1", "model.batch_size=20")) == 0
+    hparams = yaml.safe_load((tmp_path / "run" / "hparams.yaml").read_text())
+    assert hparams["trainer_params"]["max_epochs"] == 1
+    assert hparams["model_params"]["batch_size"] == 20
+    assert (tmp_path / "run" / "best.ckpt").exists()
+
+
+def test_options_may_be_spelt_with_underscores(tmp_path: Path) -> None:
+    own = write_own_tables(tmp_path)
+    arguments = [each.replace("--validation-photos", "--validation_photos") for each in own.arguments()]
+    assert main([*arguments, "--set", "trainer.max_epochs=1"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "nothing to train: give --job, or --config"),
+        (["--photos", "a.csv"], "--validation-photos, --cells, --shards: missing"),
+        (["--photos", "a", "--validation-photos", "b", "--cells", "c", "--shards", "d"], "--config, --output: missing"),
+    ],
+)
+def test_options_that_are_not_enough_are_named(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_unknown_option_is_told_with_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(["--validation-foto", "x"])
+    assert raised.value.code == 2
+    assert "unknown argument --validation-foto; did you mean --validation-photos?" in capsys.readouterr().err
+
+
+def replace_in(path: Path, old: str, new: str) -> None:
+    path.write_text(path.read_text("utf-8").replace(old, new), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda folder: (folder / "small.yml").unlink(), r"small\.yml: no such training config"),
+        (
+            lambda folder: replace_in(folder / "small.yml", "max_epochs: 2", "max_epochs: none"),
+            "max_epochs: found 'none'",
+        ),
+        (lambda folder: replace_in(folder / "small.yml", "batch_size", "batchsize"), "did you mean batch_size?"),
+        (lambda folder: replace_in(folder / "photos.csv", ",middle", ",other"), r"photos\.csv: no column middle"),
+        (lambda folder: replace_in(folder / "validation.csv", ",10,", ",x,"), r"validation\.csv: .*invalid value 'x'"),
+        (lambda folder: replace_in(folder / "photos.csv", "1-", "z-"), "no photo is left: 40 listed, 0 downloaded"),
+        (lambda folder: (folder / "fine.csv").write_text(""), r"fine\.csv"),
+        (
+            lambda folder: (folder / "fine.csv").write_text((folder / "fine.csv").read_text().splitlines()[0] + "\n"),
+            r"fine\.csv: no cell",
+        ),
+        (lambda folder: replace_in(folder / "coarse.csv", "14,", "04,"), r"coarse\.csv"),
+        (lambda folder: (folder / "run").write_text(""), "run.*: a file stands where a folder is needed"),
+        (lambda folder: shutil.rmtree(folder / "shards"), "shards"),
+    ],
+)
+def test_every_broken_input_is_one_message_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], break_it: Callable[[Path], None], message: str
+) -> None:
+    own = write_own_tables(tmp_path)
+    break_it(tmp_path)
+    assert main(own.arguments()) == 2
+    told = capsys.readouterr().err
+    assert re.search(message, told), told
+    assert "Traceback" not in told
+
+
+def test_cells_of_one_name_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = write_own_tables(tmp_path)
+    (tmp_path / "more").mkdir()
+    other = shutil.copy(tmp_path / "fine.csv", tmp_path / "more")
+    assert main(own.arguments("--cells", str(tmp_path / "fine.csv"), str(other), without=("--cells",))) == 2
+    assert "two files are called fine" in capsys.readouterr().err
+
+
+def test_another_config_is_refused_and_begun_with_fresh_or_from_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own, short = write_own_tables(tmp_path), ["--set", "trainer.max_epochs=1"]
+    assert main(own.arguments(*short)) == 0
+    other = [*short, "model.batch_size=8"]
+    assert main(own.arguments(*other)) == 2
+    assert "model_params.batch_size: 16 there, 8 here" in capsys.readouterr().err
+    assert main(own.arguments(*other, "--from-weights", str(tmp_path / "run" / "last.ckpt"))) == 0
+    hparams = yaml.safe_load((tmp_path / "run" / "hparams.yaml").read_text())
+    assert hparams["started_from"].endswith("last.ckpt")
+    assert main(own.arguments(*short)) == 2
+    assert main(own.arguments(*short, "--fresh")) == 0
 
 
 @pytest.mark.slow

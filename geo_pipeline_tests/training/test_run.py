@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -11,13 +12,16 @@ import torch
 import yaml
 from torch import Tensor
 
-from geo_pipeline.errors import InputError
+from geo_pipeline.errors import InputError, explain
+from geo_pipeline.lock import exclusive
 from geo_pipeline.model.prediction import predict_photos
 from geo_pipeline.store import read_table, write_table
-from geo_pipeline.training.callbacks import TrainingInterruptedError
-from geo_pipeline.training.job import TrainingJob
+from geo_pipeline.training import run
+from geo_pipeline.training.config_file import learned_settings, load_config
+from geo_pipeline.training.job import Earlier, TrainingJob
 from geo_pipeline.training.module import GeoModule
 from geo_pipeline.training.run import train
+from geo_pipeline.training.stopping import TrainingInterruptedError
 from geo_pipeline_tests.training import small_runs
 
 STEPS_PER_EPOCH = 4
@@ -44,7 +48,7 @@ def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], Non
 
 
 def test_a_run_leaves_its_files(finished: TrainingJob) -> None:
-    names = {path.name for path in finished.run_dir.iterdir()}
+    names = {path.name for path in finished.run_dir.iterdir() if not path.name.startswith(".")}
     assert names == {"hparams.yaml", "metrics.jsonl", "last.ckpt", "best.ckpt", "model_card.md"}
 
 
@@ -76,6 +80,9 @@ def test_the_runs_settings_are_kept_with_versions_and_data(finished: TrainingJob
     hparams = yaml.safe_load((finished.run_dir / "hparams.yaml").read_text())
     assert hparams["model_params"]["batch_size"] == 16
     assert hparams["versions"]["torch"] == torch.__version__
+    assert set(hparams["versions"]) >= {"python", "torchvision", "lightning", "numpy", "geo_pipeline", "commit"}
+    assert hparams["machine"]["precision"] == "32-true"
+    assert hparams["fingerprint"] == finished.identity().fingerprint
     assert hparams["inputs"] == finished.input_hashes()
 
 
@@ -131,16 +138,6 @@ def test_label_smoothing_of_a_partitioning_that_is_not_there_is_refused(tmp_path
         train(small_runs.job(tmp_path, label_smoothing_km={"region": 75.0}))
 
 
-def test_a_stop_in_the_very_last_step_lets_the_training_end(
-    tmp_path: Path, finished: TrainingJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = finished.model_copy(update={"run_dir": tmp_path / "run"})
-    at_step(monkeypatch, 2 * STEPS_PER_EPOCH - 1, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    train(job)
-    assert small_runs.epochs(job.run_dir) == small_runs.epochs(finished.run_dir)
-    assert (job.run_dir / "model_card.md").exists()
-
-
 class KilledError(Exception):
     """Stands for an end that no code of ours sees."""
 
@@ -164,28 +161,94 @@ def test_a_training_that_was_killed_goes_on_after_its_last_epoch(
     assert small_runs.epochs(job.run_dir) == small_runs.epochs(finished.run_dir)
 
 
-def test_a_finished_run_is_trained_anew(tmp_path: Path, finished: TrainingJob) -> None:
-    job = finished.model_copy(update={"run_dir": tmp_path / "run"})
+def test_the_hparams_of_a_run_are_a_config_that_repeats_it(finished: TrainingJob) -> None:
+    config = load_config(finished.run_dir / "hparams.yaml")
+    assert config == finished.resolved_config()
+    assert learned_settings(config) == finished.identity().settings
+
+
+def test_a_finished_run_is_left_as_it_is_and_its_card_is_written_if_that_is_left_to_do(
+    tmp_path: Path, finished: TrainingJob
+) -> None:
+    job = finished.model_copy(update={"run_dir": Path(shutil.copytree(finished.run_dir, tmp_path / "run"))})
+    before = (job.run_dir / "best.ckpt").stat().st_mtime_ns
+    (job.run_dir / "model_card.md").unlink()
     train(job)
+    assert (job.run_dir / "best.ckpt").stat().st_mtime_ns == before
+    assert (job.run_dir / "model_card.md").exists()
+
+
+@pytest.mark.parametrize("earlier", [Earlier.REPEAT, Earlier.FRESH])
+def test_a_finished_run_is_trained_again_if_the_job_says_so(
+    tmp_path: Path, finished: TrainingJob, earlier: Earlier
+) -> None:
+    folder = Path(shutil.copytree(finished.run_dir, tmp_path / "run"))
+    job = finished.model_copy(update={"run_dir": folder, "earlier": earlier})
     before = (job.run_dir / "best.ckpt").stat().st_mtime_ns
     train(job)
     assert (job.run_dir / "best.ckpt").stat().st_mtime_ns > before
-    assert [line["epoch"] for line in small_runs.epochs(job.run_dir)] == [0, 1]
+    assert small_runs.epochs(job.run_dir) == small_runs.epochs(finished.run_dir)
 
 
-def test_another_config_does_not_go_on_from_the_interrupted_run(
-    tmp_path: Path, finished: TrainingJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = finished.model_copy(update={"run_dir": tmp_path / "run"})
-    with monkeypatch.context() as patch:
-        at_step(patch, 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        with pytest.raises(TrainingInterruptedError):
-            train(job)
-    other = job.model_copy(update={"config": small_runs.config(seed=5)})
+def test_another_training_gives_way_if_the_job_says_so(tmp_path: Path, finished: TrainingJob) -> None:
+    folder = Path(shutil.copytree(finished.run_dir, tmp_path / "run"))
+    config = small_runs.config(seed=5)
+    other = finished.model_copy(update={"run_dir": folder, "config": config, "earlier": Earlier.REPEAT})
     fresh = other.model_copy(update={"run_dir": tmp_path / "fresh"})
     train(other)
     train(fresh)
     assert small_runs.epochs(other.run_dir) == small_runs.epochs(fresh.run_dir)
+
+
+def test_two_processes_do_not_train_in_one_folder(
+    finished: TrainingJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = finished.model_copy(update={"run_dir": tmp_path / "run"})
+    monkeypatch.setattr(run, "LAST_SAVE_SECONDS", 0.1)
+    with (
+        exclusive(tmp_path / "run" / run.RUN_LOCK, wait=False, on_wait=print),
+        pytest.raises(InputError, match="another training runs there"),
+    ):
+        train(job)
+
+
+def test_files_that_a_kill_has_left_half_written_are_removed(tmp_path: Path, finished: TrainingJob) -> None:
+    job = finished.model_copy(update={"run_dir": tmp_path / "run"})
+    job.run_dir.mkdir()
+    (job.run_dir / ".last.ckpt.123.abcd.tmp").write_bytes(b"half")
+    train(job)
+    assert list(job.run_dir.glob(".*.tmp")) == []
+
+
+def test_a_folder_that_cannot_be_is_one_message(tmp_path: Path, finished: TrainingJob) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    job = finished.model_copy(update={"run_dir": tmp_path / "file"})
+    with pytest.raises(OSError, match="file") as raised:
+        train(job)
+    assert "move it away" in str(explain(raised.value))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "validated"),
+    [
+        ({"check_val_every_n_epoch": 2}, [False, True]),
+        ({"limit_val_batches": 0}, [False, False]),
+        ({"max_steps": STEPS_PER_EPOCH + 1}, [True, False]),
+        ({"accumulate_grad_batches": 3}, [True, True]),
+    ],
+)
+def test_trainer_parameters_that_change_the_course_are_followed(
+    tmp_path: Path, finished: TrainingJob, parameters: dict[str, Any], validated: list[bool]
+) -> None:
+    config = finished.resolved_config()
+    config = config.model_copy(update={"trainer_params": config.trainer_params | parameters})
+    job = finished.model_copy(update={"run_dir": tmp_path / "run", "config": config})
+    train(job)
+    lines = small_runs.epochs(job.run_dir)
+    assert [bool(line["validation"]) for line in lines] == validated
+    before = (job.run_dir / "last.ckpt").stat().st_mtime_ns
+    train(job)
+    assert (job.run_dir / "last.ckpt").stat().st_mtime_ns == before, "the training was not finished"
 
 
 def test_no_photo_left_names_the_table(tmp_path: Path) -> None:
@@ -198,8 +261,8 @@ def test_no_photo_left_names_the_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"max_epoch": 3}, "trainer_params: unknown max_epoch"),
-        ({"callbacks": []}, "trainer_params: unknown callbacks"),
+        ({"max_epoch": 3}, r"trainer_params.max_epoch: unknown key; did you mean max_epochs\?"),
+        ({"callbacks": []}, "trainer_params.callbacks: unknown key"),
         ({"precision": "17-true"}, "Lightning refuses them"),
         ({"accelerator": "abacus"}, "Lightning refuses them"),
     ],

@@ -23,12 +23,11 @@ from geo_pipeline.photos.joins import downloaded_and_labelled
 from geo_pipeline.photos.settings import Role
 from geo_pipeline.profile import Layout
 from geo_pipeline.store import file_hash
+from geo_pipeline.training.job import WHERE_STORED, Earlier, TrainingJob
 
 GROUP = "training"
 RUN = "base"
 PARTITIONINGS = ("coarse", "middle", "fine")
-WHERE_STORED = ("shard", "offset", "length")
-"""Columns that say where a photo lies: a photo that moves to another shard is still the same photo."""
 
 
 def _labelled_photos(
@@ -111,8 +110,6 @@ def geo_model(
 
 def _write_job(layout: Layout, config: Path) -> Path:
     """The training process's order: which tables, shards and config, and where the run's files go."""
-    from geo_pipeline.training.job import TrainingJob
-
     job = TrainingJob(
         config=config,
         training_photos=layout.table("training_photos"),
@@ -121,5 +118,6 @@ def _write_job(layout: Layout, config: Path) -> Path:
         hierarchy=layout.table("cell_hierarchy"),
         shards_root=layout.shards,
         run_dir=layout.run(RUN),
+        earlier=Earlier.REPEAT,  # whoever materializes after a change wants the change, without being asked again
     )
     return job.write(layout.run(RUN) / "job.json")
