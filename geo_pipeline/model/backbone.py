@@ -1,135 +1,176 @@
 """Backbones: from a picture to a feature vector.
 
-Here live the small ResNet of our own, the choice of a backbone by name, and weights from a local file. Not here: the
-heads (network.py). The one idea: a backbone is a module that maps float32[n, 3, h, w] to float32[n, num_features] and
-says how many features it has. torchvision is imported only where one of its networks is asked for: that takes
-seconds, and small_resnet needs nothing of it.
+Here lives the choice of a backbone by name: small_resnet, torchvision's classification networks, timm's. Not here: the
+heads (network.py), weights from a file (weights.py). The one idea: a backbone is any module that maps
+float32[n, 3, h, w] to float32[n, num_features]; how many features, and whether it takes pictures of a size at all, is
+found by sending it one without arithmetic. torchvision and timm are imported only where one of their networks is asked
+for, nothing is ever downloaded.
 """
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping
-from pathlib import Path
+import difflib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.func import functional_call
 
 from geo_pipeline.errors import InputError
+from geo_pipeline.model.small_resnet import SmallResNet
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 SMALL_RESNET = "small_resnet"
-_CLASSIFIER_PREFIX = "fc."
-_MAX_NAMED_KEYS = 5
+TIMM_PREFIX = "timm/"
+DEFAULT_IMAGE_SIZE = 224
+
+_IMAGENET_CLASSES = 1000
+_AUXILIARY = MappingProxyType({"aux_logits": False, "init_weights": True})
+_EXTRA_ARGUMENTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {"googlenet": _AUXILIARY, "inception_v3": _AUXILIARY}
+)
+"""What some of torchvision's networks are built with: without the second classifiers that only help their training."""
 
 
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut (He et al. 2016); the shortcut averages before it strides (ResNet-D)."""
-
-    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(out_channels)
-        nn.init.zeros_(self.norm2.weight)  # a block begins as its shortcut
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or in_channels != out_channels:
-            pool = nn.AvgPool2d(stride) if stride != 1 else nn.Identity()
-            project = nn.Conv2d(in_channels, out_channels, 1, bias=False)
-            self.shortcut = nn.Sequential(pool, project, nn.BatchNorm2d(out_channels))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """float32[n, in, h, w] -> float32[n, out, h / stride, w / stride]."""
-        inner = functional.relu(self.norm1(self.conv1(features)), inplace=True)
-        return functional.relu(self.norm2(self.conv2(inner)) + self.shortcut(features), inplace=True)
+class RemovedClassifier(nn.Identity):
+    """Stands where a network had its classifier; a weights file has keys of its name that are not wanted."""
 
 
-class SmallResNet(nn.Module):
-    """`small_resnet`: a ResNet-10 for pictures of about 64 pixels, 1.2 M parameters without the heads.
+def build_backbone(architecture: str, image_size: int = DEFAULT_IMAGE_SIZE) -> tuple[nn.Module, int]:
+    """A backbone with fresh weights for pictures of image_size x image_size pixels, and its number of features.
 
-    A 3x3 stem of stride 2, four stages of one block with 16, 64, 128 and 256 channels, the mean over the last
-    feature map (4x4 for 64 pixels). Narrow where the maps are large: that is where a CPU's time goes.
-    """
-
-    stage_widths = (16, 64, 128, 256)
-
-    def __init__(self) -> None:
-        super().__init__()
-        width = self.stage_widths[0]
-        self.stem = nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(width)
-        blocks = []
-        for stage, out_channels in enumerate(self.stage_widths):
-            blocks.append(ResidualBlock(width, out_channels, stride=1 if stage == 0 else 2))
-            width = out_channels
-        self.stages = nn.Sequential(*blocks)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """float32[n, 3, h, w] -> float32[n, 256]."""
-        features = functional.relu(self.norm(self.stem(images)), inplace=True)
-        pooled: Tensor = self.stages(features).mean(dim=(2, 3))
-        return pooled
-
-
-def build_backbone(architecture: str) -> tuple[nn.Module, int]:
-    """A backbone with fresh weights and its number of features.
-
-    Raises InputError for a name that is neither `small_resnet` nor a torchvision ResNet.
+    architecture: `small_resnet`, a name of torchvision's classification networks or of timm's; `timm/NAME` takes timm's
+    where both have one. Raises InputError for an unknown name, and for a network that does not take such pictures.
     """
     if architecture == SMALL_RESNET:
         return SmallResNet(), SmallResNet.stage_widths[-1]
-    if architecture not in torchvision_resnets():
-        known = ", ".join([SMALL_RESNET, *torchvision_resnets()])
-        raise InputError(f"architecture: found {architecture!r}, expected one of {known}")
-    from torchvision import models
-
-    resnet = models.get_model(architecture, weights=None)
-    num_features = resnet.fc.in_features
-    resnet.fc = nn.Identity()
-    return resnet, num_features
-
-
-def torchvision_resnets() -> list[str]:
-    """Names of torchvision's classification networks of the ResNet family."""
-    from torchvision import models
-
-    names = models.list_models(module=models)
-    return [name for name in names if models.get_model_builder(name).__module__ == models.resnet.__name__]
+    with _refusals(architecture, image_size):
+        if not architecture.startswith(TIMM_PREFIX) and architecture in torchvision_names():
+            backbone = _from_torchvision(architecture, image_size)
+        else:
+            backbone = _from_timm(architecture, image_size)
+        shape = _shape_of_features(backbone, image_size)
+    if len(shape) != 2:
+        raise InputError(f"architecture: {architecture} gives features of shape {shape}, expected one vector a picture")
+    return backbone, shape[1]
 
 
-def load_backbone_weights(backbone: nn.Module, path: Path) -> None:
-    """Fill a backbone from a local torchvision state dict; the file's classifier (`fc.*`) is left out.
-
-    Raises InputError if the file is absent, is no state dict, or belongs to another architecture (its missing and
-    unexpected keys are named).
-    """
-    state = {key: value for key, value in _state_dict(path).items() if not key.startswith(_CLASSIFIER_PREFIX)}
-    expected = backbone.state_dict()
-    missing, unexpected = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
-    reshaped = sorted(key for key in expected.keys() & state.keys() if expected[key].shape != state[key].shape)
-    if missing or unexpected or reshaped:
-        raise InputError(
-            f"{path}: weights of another architecture: missing {_named(missing)}; unexpected {_named(unexpected)}; "
-            f"of another shape {_named(reshaped)}. Set `architecture` to the network that the file is from"
-        )
-    backbone.load_state_dict(state)
-
-
-def _state_dict(path: Path) -> Mapping[str, Tensor]:
-    """The tensors of a file written by `torch.save(model.state_dict())`."""
+@contextmanager
+def _refusals(architecture: str, image_size: int) -> Iterator[None]:
+    """Errors of a network that is built for, or sent, pictures that it cannot take."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such weights file; weights are never downloaded, put the file there") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: not a PyTorch state dict ({type(error).__name__})") from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"{path}: expected a state dict of tensors, as torch.save(model.state_dict()) writes it")
-    return state
+        yield
+    except InputError:
+        raise
+    except (RuntimeError, ValueError, AssertionError, TypeError, IndexError, ZeroDivisionError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise InputError(
+            f"image_size: {architecture} does not take pictures of {image_size} x {image_size} pixels ({reason}); set "
+            f"image_size to a size that it is made for{_made_for(architecture)}"
+        ) from error
 
 
-def _named(keys: list[str]) -> str:
-    """The first few of some keys, for a message."""
-    more = f" and {len(keys) - _MAX_NAMED_KEYS} more" if len(keys) > _MAX_NAMED_KEYS else ""
-    return (", ".join(keys[:_MAX_NAMED_KEYS]) or "none") + more
+def torchvision_names() -> list[str]:
+    """Names of torchvision's classification networks."""
+    from torchvision import models
+
+    return list(models.list_models(module=models))
+
+
+def _from_torchvision(name: str, image_size: int) -> nn.Module:
+    """A network of torchvision, its last layer with a thousand outputs replaced."""
+    from torchvision import models
+
+    arguments = dict(_EXTRA_ARGUMENTS.get(name, {}))
+    if name.startswith("vit_"):
+        arguments["image_size"] = image_size
+    if name.startswith("maxvit"):
+        arguments["input_size"] = (image_size, image_size)
+    network: nn.Module = models.get_model(name, weights=None, **arguments)
+    parent, _, child = _classifier_name(network).rpartition(".")
+    setattr(network.get_submodule(parent), child, RemovedClassifier())
+    return network
+
+
+def _classifier_name(network: nn.Module) -> str:
+    """Name of the layer that gives the classes of ImageNet: linear, in squeezenet a convolution."""
+    names: list[str] = [name for name, module in network.named_modules() if _num_outputs(module) == _IMAGENET_CLASSES]
+    return names[-1]
+
+
+def _num_outputs(module: nn.Module) -> int:
+    """Of a layer that may be a classifier, 0 for others."""
+    if isinstance(module, nn.Linear):
+        return int(module.out_features)
+    return int(module.out_channels) if isinstance(module, nn.Conv2d) else 0
+
+
+def _from_timm(architecture: str, image_size: int) -> nn.Module:
+    """A network of timm without its classifier. Raises InputError if it has none of this name or is not installed."""
+    name = architecture.removeprefix(TIMM_PREFIX)
+    timm = _timm()
+    if timm is None or not timm.is_model(name):
+        raise InputError(_unknown(architecture, timm))
+    fixed = timm.get_pretrained_cfg(name).fixed_input_size
+    sized = {"img_size": image_size} if fixed else {}
+    network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, **sized)
+    return network
+
+
+def _timm() -> ModuleType | None:
+    """The package, if it is installed."""
+    if find_spec("timm") is None:
+        return None
+    import timm
+
+    return timm
+
+
+def _unknown(architecture: str, timm: ModuleType | None) -> str:
+    """What to say of a name that nobody knows."""
+    names = [SMALL_RESNET, *torchvision_names()]
+    others = [f"{TIMM_PREFIX}{name}" for name in timm.list_models()] if timm else []
+    near = difflib.get_close_matches(architecture, [*names, *others, *(each[len(TIMM_PREFIX) :] for each in others)], 3)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    more = (
+        f"one of the {len(others)} of timm (timm.list_models())"
+        if timm
+        else "one of timm, which is not installed: pip install 'geo_pipeline[timm]'"
+    )
+    return f"architecture: found {architecture!r}{hint} Expected one of {', '.join(names)}, or {more}"
+
+
+def _made_for(architecture: str) -> str:
+    """The size that timm's weights of a network were made for, in brackets; nothing for another's."""
+    timm, name = _timm(), architecture.removeprefix(TIMM_PREFIX)
+    if timm is None or not timm.is_model(name):
+        return ""
+    return f" (timm's weights: {timm.get_pretrained_cfg(name).input_size[-1]})"
+
+
+def _shape_of_features(backbone: nn.Module, image_size: int) -> tuple[int, ...]:
+    """The shape of what a network makes of two pictures, found without arithmetic where the network allows it."""
+    was_training = backbone.training
+    backbone.eval()
+    try:
+        with torch.no_grad():
+            return tuple(_answer_without_arithmetic(backbone, image_size).shape)
+    except RuntimeError:  # wrong pictures, or a network that looks at values
+        with torch.no_grad():
+            return tuple(backbone(torch.zeros(2, 3, image_size, image_size)).shape)
+    finally:
+        backbone.train(was_training)
+
+
+def _answer_without_arithmetic(backbone: nn.Module, image_size: int) -> Tensor:
+    """A tensor without values."""
+    tensors = {**dict(backbone.named_parameters()), **dict(backbone.named_buffers())}
+    hollow = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
+    answer: Tensor = functional_call(backbone, hollow, (torch.empty(2, 3, image_size, image_size, device="meta"),))
+    return answer

@@ -68,7 +68,7 @@ def load_network(path: Path, device: torch.device) -> TrainedNetwork:
     Raises InputError as `read_checkpoint` and `read_safetensors` do, and for weights of another network.
     """
     settings, geography, weights = read_safetensors(path) if path.suffix == ENDING else _from_checkpoint(path)
-    network = GeoModel(settings.architecture, geography.num_classes)
+    network = GeoModel(settings.architecture, geography.num_classes, settings.image_size)
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:

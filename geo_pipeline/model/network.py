@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from geo_pipeline.model.backbone import build_backbone
+from geo_pipeline.model.backbone import DEFAULT_IMAGE_SIZE, build_backbone
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -22,17 +22,18 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class GeoModel(nn.Module):
     """base(M, f*): one backbone, one head for each partitioning (Müller-Budack et al. 2018, section 3.2).
 
-    `num_classes`: number of cells of each partitioning, coarse first. The heads are one matrix product: three small
+    `num_classes`: number of cells of each partitioning, coarse first; `image_size`: width and height of the pictures in
+    pixels, which only some architectures must know. The heads are one matrix product: three small
     ones cost more than one wide one.
     """
 
     pixel_mean: Tensor
     pixel_std: Tensor
 
-    def __init__(self, architecture: str, num_classes: Sequence[int]) -> None:
+    def __init__(self, architecture: str, num_classes: Sequence[int], image_size: int = DEFAULT_IMAGE_SIZE) -> None:
         super().__init__()
         self.num_classes = tuple(num_classes)
-        self.backbone, num_features = build_backbone(architecture)
+        self.backbone, num_features = build_backbone(architecture, image_size)
         self.heads = nn.Linear(num_features, sum(self.num_classes))
         self.register_buffer("pixel_mean", _channels(IMAGENET_MEAN), persistent=False)
         self.register_buffer("pixel_std", _channels(IMAGENET_STD), persistent=False)

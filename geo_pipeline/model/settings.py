@@ -17,7 +17,9 @@ class NetworkSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     architecture: str = Field(
-        default="resnet50", description="a torchvision ResNet by its name there (resnet18 … resnet152), or small_resnet"
+        default="resnet50",
+        description="small_resnet, or a classification network of torchvision or timm by its name there (resnet50, "
+        "convnext_tiny, timm/vit_small_patch16_224 …)",
     )
     image_size: int = Field(default=224, ge=16, description="width and height of the network's input, pixels")
     resize_size: int = Field(default=256, ge=16, description="short side before the crops at validation and test")

@@ -58,7 +58,9 @@ class ModelParams(NetworkSettings):
     """Everything about the network and its learning."""
 
     weights: Path | None = Field(
-        default=None, description="torchvision state dict of the backbone, a local file (path relative to the config)"
+        default=None,
+        description="what the backbone begins with: a local file of torchvision's or timm's (state dict, safetensors), "
+        "or a checkpoint or safetensors export of ours; a path relative to the config",
     )
     loss: Literal["sum", "mean"] = Field(default="sum", description="how the heads' cross-entropies are combined")
     label_smoothing_km: dict[str, Annotated[float, Field(gt=0)]] = Field(

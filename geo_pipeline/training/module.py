@@ -17,11 +17,11 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim import Optimizer
 
-from geo_pipeline.model.backbone import load_backbone_weights
 from geo_pipeline.model.checkpoint import NETWORK_PREFIX, SECTION, checkpoint_section
 from geo_pipeline.model.geography import Geography
 from geo_pipeline.model.network import GeoModel
 from geo_pipeline.model.prediction import answers_of
+from geo_pipeline.model.weights import load_backbone_weights
 from geo_pipeline.training.averaging import AveragedNetwork
 from geo_pipeline.training.config import ModelParams, OptimizerSettings
 from geo_pipeline.training.data import Batch
@@ -39,7 +39,7 @@ class GeoModule(pl.LightningModule):
         super().__init__()
         self.params = params
         self.geography = geography
-        self.network = GeoModel(params.architecture, geography.num_classes)
+        self.network = GeoModel(params.architecture, geography.num_classes, params.image_size)
         if params.weights is not None:
             load_backbone_weights(self.network.backbone, params.weights)
         self.averaged = None if params.ema_decay is None else AveragedNetwork(self.network, params.ema_decay)
