@@ -39,7 +39,7 @@ from geo_pipeline.photos.settings import Role
 from geo_pipeline.profile import Layout, Profile, home_folder, load_profile, profile_path
 from geo_pipeline.store import read_table
 from geo_pipeline.training.config import ModelParams, TrainingConfig
-from geo_pipeline.training.job import TrainingJob
+from geo_pipeline.training.job import Earlier, TrainingJob
 from geo_pipeline.training.metrics import RADII_KM
 
 PARTITIONINGS = ("coarse", "middle", "fine")
@@ -81,11 +81,11 @@ def main() -> None:
     jobs = {(name, seed): job_of(profile, layout, name, seed) for seed in options.seeds for name in options.only}
     print(f"{os.cpu_count()} cores, {options.threads} threads, torch {torch.__version__}; {results_file}", flush=True)
     for (name, seed), job in jobs.items():
-        if not found(results_file, job.fingerprint()):
+        if not found(results_file, job.identity().fingerprint):
             result = measure(name, seed, job, profile, layout, options.threads)
             append(results_file, result)
             print(f"{name}, seed {seed}: {result.seconds:.0f} s, {result.shares}", flush=True)
-    wanted = {job.fingerprint() for job in jobs.values()}
+    wanted = {job.identity().fingerprint for job in jobs.values()}
     print_table([result for result in read_results(results_file) if result.fingerprint in wanted])
 
 
@@ -122,6 +122,7 @@ def job_of(profile: Profile, layout: Layout, name: str, seed: int) -> TrainingJo
         hierarchy=layout.table("cell_hierarchy"),
         shards_root=layout.shards,
         run_dir=layout.folder / "loss_options" / f"{name}-{seed}",
+        earlier=Earlier.REPLACE,
     )
 
 
@@ -133,7 +134,7 @@ def measure(name: str, seed: int, job: TrainingJob, profile: Profile, layout: La
     print(f"{name}, seed {seed}: {time.perf_counter() - begun:.0f} s in all", flush=True)
     lines = (job.run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     seconds = sum(json.loads(line)["seconds"] for line in lines)
-    return Result(name, seed, job.fingerprint(), seconds, shares_of(job.run_dir / "best.ckpt", profile, layout))
+    return Result(name, seed, job.identity().fingerprint, seconds, shares_of(job.run_dir / "best.ckpt", profile, layout))
 
 
 def shares_of(checkpoint: Path, profile: Profile, layout: Layout) -> Shares:
