@@ -13,15 +13,16 @@ import pytest
 import geo_pipeline
 
 PACKAGE = Path(geo_pipeline.__file__).parent
-ROOMS = ("photos", "crawl", "shards", "cells", "model", "training", "evaluation", "world", "planning")
+ROOMS = ("photos", "pixels", "crawl", "shards", "cells", "model", "training", "evaluation", "world", "planning")
 SHARED = {"errors", "store", "source_code", "lock", "typed_yaml", "arguments"}
 MAY_IMPORT = {
     "photos": set(),
+    "pixels": set(),
     "shards": set(),
     "cells": set(),
     "world": set(),
-    "crawl": {"photos", "shards"},
-    "model": {"cells", "shards"},
+    "crawl": {"photos", "pixels", "shards"},
+    "model": {"cells", "pixels", "shards"},
     "training": {"model", "cells", "shards"},
     "evaluation": {"model", "cells", "shards"},
     "planning": {"profile", "photos", "crawl", "shards", "cells", "training"},

@@ -6,8 +6,8 @@ like no picture is counted to its end but not kept, so that endless and inflated
 
 from __future__ import annotations
 
-from geo_pipeline.crawl.any_format import START_BYTES, may_be_picture
 from geo_pipeline.crawl.budget import Lease
+from geo_pipeline.pixels.any_format import START_BYTES, may_be_picture
 
 LONG_BYTES = 1 << 16
 """A body this long is kept only if it begins like a picture; a shorter one costs nothing worth saving."""

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from geo_pipeline.crawl import any_format, jpeg
-from geo_pipeline.crawl.colour import to_srgb
+from geo_pipeline.crawl import jpeg
 from geo_pipeline.crawl.geometry import shrink, upright
 from geo_pipeline.crawl.settings import CrawlSettings
+from geo_pipeline.pixels import any_format
+from geo_pipeline.pixels.colour import to_srgb
 from geo_pipeline.shards.manifest import Status
 
 LARGE_BYTES = 32_000_000

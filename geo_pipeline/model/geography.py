@@ -90,8 +90,8 @@ class Geography:
         return (*self.names, HIERARCHY)
 
     def partitioning_of(self, p_key: str) -> Partitioning:
-        """The partitioning whose class labels the answers of a `p_key` are."""
-        return self.partitionings[-1 if p_key == HIERARCHY else self.names.index(p_key)]
+        """The partitioning of the class labels of a `p_key`'s answers; the finest for f* and the rules beside it."""
+        return self.partitionings[-1 if p_key.startswith(HIERARCHY) else self.names.index(p_key)]
 
     def has_cells_of(self, other: Geography) -> bool:
         """Whether each class label means the same cell in both."""

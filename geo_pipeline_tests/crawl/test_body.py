@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from geo_pipeline.crawl.any_format import FORMATS, may_be_picture
 from geo_pipeline.crawl.body import LONG_BYTES, Body
 from geo_pipeline.crawl.budget import ByteBudget
+from geo_pipeline.pixels.any_format import FORMATS, may_be_picture
 
 
 def picture(name: str) -> bytes:

@@ -20,7 +20,8 @@ from geo_pipeline.model.checkpoint import TrainedNetwork, load_network
 from geo_pipeline.model.description import DESCRIPTION, read_description
 from geo_pipeline.model.export import ENDINGS, export_model
 from geo_pipeline.model.network import GeoModel
-from geo_pipeline.model.prediction import answers_of, log_probabilities
+from geo_pipeline.model.prediction import answers_of
+from geo_pipeline.model.predictor import log_probabilities
 from geo_pipeline.model.preprocessing import crops_for_test, decode
 from geo_pipeline.model.settings import NetworkSettings
 from geo_pipeline.profile import PROJECT_FOLDER

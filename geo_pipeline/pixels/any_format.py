@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from PIL import Image
 
-from geo_pipeline.crawl.colour import without_alpha
+from geo_pipeline.pixels.colour import without_alpha
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 """Formats of photos on the web. Others stay closed: some of Pillow's readers start programs (EPS) or are obscure."""
