@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geo_pipeline import cli_cells, cli_download, cli_export, cli_predict, cli_show_cells, cli_train
+from geo_pipeline import cli_cells, cli_download, cli_export, cli_game, cli_predict, cli_show_cells, cli_train
 from geo_pipeline.arguments import options_of, unknown_argument, with_hyphens
 from geo_pipeline.errors import InputError, explain
 from geo_pipeline.lock import LockedError
@@ -44,7 +44,8 @@ def console() -> int:
     if command != "download":
         gc.set_threshold(1_000_000, 50, 100)
     code = main()
-    gc.freeze()
+    if "duckdb" not in sys.modules:  # which would complain, at the end of the process, of all that was not freed
+        gc.freeze()
     return code
 
 
@@ -105,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         ("status", status, _json_option, "how each asset and bucket stands, and why"),
         ("materialize", materialize, _materialize_options, "make a selection of assets"),
         ("migrate-buckets", migrate_buckets, None, "move photos to another number of buckets, without a request"),
+        ("game", cli_game.run, cli_game.add_options, "benchmark photos as a game against the model, for any browser"),
         ("accuracy", accuracy, None, "print the accuracy table and the report's path"),
     ):
         subparser = commands.add_parser(name, help=text, description=text)

@@ -21,6 +21,7 @@ _REMEDIES = {
     errno.EDQUOT: "the disk quota is used up: free some space or point GEO_PIPELINE_HOME elsewhere, then run again",
     errno.EACCES: "permission denied: make it writable for this user or point GEO_PIPELINE_HOME elsewhere",
     errno.EPERM: "operation not permitted: make it writable for this user or point GEO_PIPELINE_HOME elsewhere",
+    errno.EBUSY: "in use, as the root of a mounted disk is: name a folder inside it",
     errno.EFBIG: "larger than this system lets a file be: raise the limit (ulimit -f), then run again",
     errno.EEXIST: "a file stands where a folder is needed: move it away, then run again",
     errno.EISDIR: "a folder stands where a file is to be written: move it away or name another file",

@@ -168,6 +168,11 @@ class Layout:
         """Report, figures, CSVs."""
         return self.folder / "reports"
 
+    @property
+    def game(self) -> Path:
+        """The folder of the game against the model."""
+        return self.reports / "game"
+
     def table(self, asset: str, partition: str | None = None) -> Path:
         """The Parquet file of an asset, or of one of its partitions."""
         name = f"{asset}.parquet" if partition is None else f"{asset}/{partition}.parquet"

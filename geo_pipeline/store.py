@@ -1,8 +1,8 @@
 """The one way files are written: whole or not at all.
 
-Here live atomic writes of bytes, text, JSON, CSV and Parquet tables, and hashes of tables and files. Not here: the
-layout of folders (profile.py) and what the files mean. The one idea: write a temporary file in
-the same folder, fsync, rename, fsync the folder; a reader never sees half a file.
+Here live atomic writes of bytes, text, JSON, CSV, Parquet tables and whole folders, and hashes of tables and files. Not
+here: the layout of folders (profile.py) and what the files mean. The one idea: write a temporary file in the same
+folder, fsync, rename, fsync the folder; a reader never sees half a file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -87,6 +88,49 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
+
+
+def write_folder(path: Path, contents: Iterable[tuple[str, bytes]]) -> None:
+    """Write a folder of files as a whole: it is built beside `path` and gets its name when all bytes are on the disk.
+
+    contents: (path below the folder, bytes) of each file. A folder that stands at `path` is replaced, with all that is
+    in it. Raises OSError with `path` as its file name; then what stood there still does.
+    """
+    unique = f"{os.getpid()}.{secrets.token_hex(4)}"
+    new, old = (path.with_name(f".{path.name}.{unique}.{kind}") for kind in ("tmp", "old"))
+    try:
+        new.mkdir(parents=True)
+        for name, content in contents:
+            _write_new_file(new / name, content)
+        for folder in {new, *(each for each in new.rglob("*") if each.is_dir())}:
+            sync_folder(folder)
+        _take_the_place(new, path, old)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        for folder in (new, old):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_new_file(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("xb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _take_the_place(new: Path, path: Path, old: Path) -> None:
+    """Rename `new` to `path`; what stands there is moved to `old` first, as no rename replaces a folder with files."""
+    if path.exists():
+        path.rename(old)
+    try:
+        new.rename(path)
+    except BaseException:
+        if old.exists():
+            old.rename(path)
+        raise
 
 
 def write_table(path: Path, table: pa.Table) -> None:

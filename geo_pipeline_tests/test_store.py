@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import csv
+import errno
 import multiprocessing
 import os
 import resource
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from geo_pipeline.store import (
     table_hash,
     table_stream,
     write_bytes,
+    write_folder,
     write_json,
     write_table,
     write_together,
@@ -129,3 +132,42 @@ def test_single_columns_can_be_read(tmp_path: Path) -> None:
     assert read_columns(tmp_path / "t.parquet", ["latitude"]).column_names == ["latitude"]
     with pytest.raises(InputError, match="columns longitude are missing"):
         read_columns(tmp_path / "t.parquet", ["latitude", "longitude"])
+
+
+def test_a_folder_is_written_as_a_whole_and_replaces_the_older_one(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    write_folder(folder, [("a", b"1"), ("deep/er/b", b"2")])
+    assert (folder / "a").read_bytes() + (folder / "deep" / "er" / "b").read_bytes() == b"12"
+    write_folder(folder, [("c", b"3")])
+    assert [path.name for path in folder.iterdir()] == ["c"]
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_a_folder_that_cannot_be_finished_leaves_the_older_one(tmp_path: Path) -> None:
+    write_folder(tmp_path / "folder", [("a", b"1")])
+
+    def contents() -> Iterator[tuple[str, bytes]]:
+        yield "b", b"2"
+        raise OSError(errno.ENOSPC, "No space left on device", "somewhere")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_folder(tmp_path / "folder", contents())
+    assert caught.value.filename == str(tmp_path / "folder")
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "a"]
+
+
+def test_a_folder_whose_place_cannot_be_taken_leaves_the_older_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(tmp_path / "folder", [("a", b"1")])
+    rename = Path.rename
+
+    def failing(self: Path, target: Path) -> Path:
+        if self.suffix == ".tmp":
+            raise OSError(errno.EACCES, "Permission denied", str(self))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="Permission denied"):
+        write_folder(tmp_path / "folder", [("b", b"2")])
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "a"]

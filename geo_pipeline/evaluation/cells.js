@@ -1,6 +1,6 @@
 // What the map of cells does: draws the cells of the chosen partitioning and tells of the one that is pointed at.
-// Not here: the data (cell_page.py) and the looks (cells.css). The one idea: every point is projected once, to a world
-// one unit wide; drawing scales and shifts plain arrays, a path for each colour, so thousands of cells take milliseconds.
+// Not here: the data (cell_page.py), the looks (cells.css), the drawing of rings (world_map.js, which stands before this
+// script). The one idea: a path for each colour, so thousands of cells take milliseconds.
 "use strict";
 
 const COLOUR_STEPS = 24;
@@ -8,58 +8,14 @@ const FILL_OPACITY = 0.8;
 const LEAST_PIXELS = 1.5; // a cell smaller than this is drawn as a square of this size
 const LEAST_PIXELS_CLOSE = 6; // where only cells of a few metres can be that small
 const CLOSE_ZOOM = 14;
-const LEAST_STEP = 0.75; // pixels between points of an outline
 const EDGED_PIXELS = 8; // smaller cells have no edge line: it would hide their colour, and lines are what takes longest
 const TINY_PIXELS = 8; // a smaller cell is marked by a circle when it is pointed at
 const MEAN_PIXELS = 36; // larger cells show the mean point of their photos, on a map of this zoom
 const MEAN_ZOOM = 4;
-const LARGEST_LATITUDE = 85.0511287798; // where the world of the Mercator projection ends
 const MAX_ZOOM = 20;
 const FIRST_VIEW = L.latLngBounds([-58, -180], [76, 180]); // Antarctica would take half of the map
 
-const element = (id) => document.getElementById(id);
-const whole = (number) => number.toLocaleString("en");
-
 // ---- data -----------------------------------------------------------------------------------------------------------
-
-function unpacked(text, Kind) {
-  const characters = atob(text);
-  const bytes = new Uint8Array(characters.length);
-  for (let k = 0; k < characters.length; k++) bytes[k] = characters.charCodeAt(k);
-  return new Kind(bytes.buffer);
-}
-
-const mercatorX = (longitude) => (longitude + 180) / 360;
-
-function mercatorY(latitude) {
-  const radians = (Math.max(-LARGEST_LATITUDE, Math.min(LARGEST_LATITUDE, latitude)) * Math.PI) / 180;
-  return 0.5 - Math.log(Math.tan(Math.PI / 4 + radians / 2)) / (2 * Math.PI);
-}
-
-// Rings in a world one unit wide: points, the first point of each ring, and the box around each.
-function projected({ units_per_degree, bits, points, sizes }) {
-  const units = unpacked(points, bits === 16 ? Int16Array : Int32Array);
-  const lengths = unpacked(sizes, Uint16Array);
-  const count = lengths.length;
-  const x = new Float64Array(units.length / 2);
-  const y = new Float64Array(units.length / 2);
-  const starts = new Uint32Array(count + 1);
-  const box = { west: new Float64Array(count), east: new Float64Array(count), north: new Float64Array(count), south: new Float64Array(count) };
-  for (let ring = 0; ring < count; ring++) {
-    const end = (starts[ring + 1] = starts[ring] + lengths[ring]);
-    let west = 2, east = -1, north = 2, south = -1;
-    for (let k = starts[ring]; k < end; k++) {
-      const px = (x[k] = mercatorX(units[2 * k] / units_per_degree));
-      const py = (y[k] = mercatorY(units[2 * k + 1] / units_per_degree));
-      if (px < west) west = px;
-      if (px > east) east = px;
-      if (py < north) north = py;
-      if (py > south) south = py;
-    }
-    box.west[ring] = west; box.east[ring] = east; box.north[ring] = north; box.south[ring] = south;
-  }
-  return { count, x, y, starts, box };
-}
 
 class Partitioning {
   constructor(packed, scale) {
@@ -159,96 +115,22 @@ function drawLegend(fewest, most, scale, steps) {
 
 // ---- drawing --------------------------------------------------------------------------------------------------------
 
-const CellLayer = L.Renderer.extend({
-  options: { pane: "cells", padding: 0.25 },
-
+const CellLayer = CanvasLayer.extend({
   initialize(land, colours) {
-    L.Renderer.prototype.initialize.call(this);
+    CanvasLayer.prototype.initialize.call(this);
     this.land = land;
     this.colours = colours;
   },
 
   show(partitioning) {
     this.partitioning = partitioning;
-    if (this._map) this._update();
+    this.repaint();
   },
 
-  getEvents() {
-    return { ...L.Renderer.prototype.getEvents.call(this), move: this._onMove };
-  },
-
-  _initContainer() {
-    this._container = document.createElement("canvas");
-    this._context = this._container.getContext("2d");
-  },
-
-  _destroyContainer() {
-    this._container.remove();
-  },
-
-  // While the map is dragged the canvas moves along; it is drawn anew only where its edge would come into view.
-  _onMove() {
-    const min = this._map.containerPointToLayerPoint([0, 0]);
-    if (!this._bounds.contains(L.bounds(min, min.add(this._map.getSize())))) this._update();
-  },
-
-  _update() {
-    if (this._map._animatingZoom && this._bounds) return;
-    L.Renderer.prototype._update.call(this);
-    const size = this._bounds.getSize(), corner = this._bounds.min, ratio = Math.min(devicePixelRatio || 1, 2);
-    const canvas = this._container, context = this._context;
-    L.DomUtil.setPosition(canvas, corner);
-    canvas.width = Math.round(size.x * ratio);
-    canvas.height = Math.round(size.y * ratio);
-    canvas.style.width = `${size.x}px`;
-    canvas.style.height = `${size.y}px`;
-    const shift = this._map.getPixelOrigin().add(corner);
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    const scale = this._map.options.crs.scale(this._zoom);
-    draw(new Pen(context, scale, shift, size), this.land, this.partitioning, this.colours, this._zoom);
+  paint(pen, zoom) {
+    draw(pen, this.land, this.partitioning, this.colours, zoom);
   },
 });
-
-// Draws rings of the world on a canvas of so many pixels.
-class Pen {
-  constructor(context, scale, shift, size) {
-    Object.assign(this, { context, scale, left: shift.x, top: shift.y, width: size.x, height: size.y });
-  }
-
-  pixels({ box }, ring) {
-    return Math.max(box.east[ring] - box.west[ring], box.south[ring] - box.north[ring]) * this.scale;
-  }
-
-  sees({ box }, ring) {
-    return (
-      box.east[ring] * this.scale > this.left - 8 && box.west[ring] * this.scale < this.left + this.width + 8 &&
-      box.south[ring] * this.scale > this.top - 8 && box.north[ring] * this.scale < this.top + this.height + 8
-    );
-  }
-
-  // A point that would fall on the pixel of the one before is left out: most points of a coast, on a map of the world.
-  trace({ x, y, starts }, ring) {
-    const { context, scale, left, top } = this, end = starts[ring + 1];
-    let px = x[starts[ring]] * scale - left, py = y[starts[ring]] * scale - top;
-    context.moveTo(px, py);
-    for (let k = starts[ring] + 1; k < end; k++) {
-      const nextX = x[k] * scale - left, nextY = y[k] * scale - top;
-      if (Math.abs(nextX - px) + Math.abs(nextY - py) < LEAST_STEP) continue;
-      context.lineTo((px = nextX), (py = nextY));
-    }
-    context.closePath();
-  }
-
-  square({ box }, ring, side) {
-    const middle = [(box.west[ring] + box.east[ring]) / 2, (box.north[ring] + box.south[ring]) / 2];
-    this.context.rect(middle[0] * this.scale - this.left - side / 2, middle[1] * this.scale - this.top - side / 2, side, side);
-  }
-
-  dot(px, py, radius) {
-    this.context.moveTo(px * this.scale - this.left + radius, py * this.scale - this.top);
-    this.context.arc(px * this.scale - this.left, py * this.scale - this.top, radius, 0, 2 * Math.PI);
-  }
-}
 
 function draw(pen, land, partitioning, colours, zoom) {
   const coast = landPath(pen, land);
@@ -260,14 +142,6 @@ function draw(pen, land, partitioning, colours, zoom) {
   pen.context.lineWidth = 0.8;
   pen.context.stroke(coast);
   if (zoom >= MEAN_ZOOM) markMeans(pen, partitioning, colours);
-}
-
-function landPath(pen, land) {
-  const path = new Path2D(), onPath = Object.assign(Object.create(pen), { context: path });
-  for (let ring = 0; ring < land.count; ring++) {
-    if (pen.sees(land, ring) && pen.pixels(land, ring) > 1) onPath.trace(land, ring);
-  }
-  return path;
 }
 
 function fillCells(pen, { rings, rings_by_step }, steps, least) {
@@ -382,7 +256,6 @@ function start(data) {
 
 function makeMap() {
   const map = L.map("map", { zoomSnap: 0.25, minZoom: 0, maxZoom: MAX_ZOOM, maxBoundsViscosity: 1, maxBounds: [[-LARGEST_LATITUDE, -180], [LARGEST_LATITUDE, 180]] });
-  map.createPane("cells");
   map.attributionControl.setPrefix("Leaflet 1.9.4").addAttribution("Land: Natural Earth 1:50m");
   L.control.scale({ position: "topright", imperial: false }).addTo(map);
   map.setView([20, 0], 1);
@@ -408,18 +281,14 @@ function boundsOf({ box }) {
   return L.latLngBounds([south, found.getWest()], [north, found.getEast()]);
 }
 
-const placeOf = (px, py) => L.CRS.EPSG3857.pointToLatLng(L.point(px * 256, py * 256), 0);
-
 function describe(partitioning, cell) {
   const [longitude, latitude] = partitioning.means.subarray(2 * cell, 2 * cell + 2);
   element("token").textContent = partitioning.tokens[cell];
   element("level").textContent = partitioning.levels[cell];
   element("photos").textContent = whole(partitioning.photos[cell]);
-  element("mean").textContent = `${degrees(latitude, "N", "S")}, ${degrees(longitude, "E", "W")}`;
+  element("mean").textContent = coordinate(latitude, longitude, 5);
   element("label").textContent = partitioning.labels[cell];
 }
-
-const degrees = (value, positive, negative) => `${Math.abs(value).toFixed(5)}° ${value < 0 ? negative : positive}`;
 
 // The lines around a cell, and a circle where it is too small to be seen.
 function outline({ rings, owners }, ring, scale) {

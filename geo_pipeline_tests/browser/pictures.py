@@ -1,4 +1,4 @@
-"""Makes the README's pictures from the current profile: the asset graph of the running page, and the last report.
+"""Makes the README's pictures from the current profile: the asset graph of the running page, the last report, a game.
 
 `python -m geo_pipeline_tests.browser.pictures`, after `make demo`. While a training runs, `--live FILE` photographs
 the model's page instead.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser
 
+from geo_pipeline.cli import main as command_line
 from geo_pipeline.profile import PROJECT_FOLDER, Layout, layout_of, load_profile, profile_path
 from geo_pipeline_tests.browser.page import chromium, dagster_page
 from geo_pipeline_tests.conftest import free_port
@@ -46,6 +47,16 @@ def report(browser: Browser, layout: Layout, path: Path) -> None:
     page.screenshot(path=path)
 
 
+def game(browser: Browser, index: Path, path: Path) -> None:
+    """The answer to a guess in the first round of a game."""
+    page = browser.new_page(viewport={"width": 1100, "height": 700})
+    page.goto(f"{index.as_uri()}#readme")
+    page.evaluate("game.setCross([40, -3])")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(SETTLE_MILLISECONDS)
+    page.screenshot(path=path)
+
+
 def main() -> None:
     """Make the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -63,6 +74,8 @@ def main() -> None:
                 return
             asset_graph(browser, address, PICTURES / "asset_graph.png")
         report(browser, layout, PICTURES / "report.png")
+        command_line(["game"])
+        game(browser, layout.game / "index.html", PICTURES / "game.png")
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def test_the_policy_lets_only_the_scripts_and_styles_of_the_page_run(page: str) 
     directives = dict(part.strip().split(" ", 1) for part in policy.replace("&#39;", "'").split(";"))
     scripts = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
     styles = re.findall(r"<style>(.*?)</style>", page, flags=re.DOTALL)
-    assert len(scripts) == len(styles) == 2
+    assert len(scripts) == len(styles) == 3
     assert directives == {
         "default-src": "'none'",
         "script-src": " ".join(source(text) for text in scripts),
