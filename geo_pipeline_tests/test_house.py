@@ -40,6 +40,7 @@ LIGHT = {
     "yaml",
     "PIL",
     "safetensors",
+    "simplejpeg",
     "tqdm",
 }
 

@@ -121,6 +121,7 @@ NOT_CONTENT: Mapping[str, str] = {
     "crawl.tally": "progress of a crawl",
     "crawl.bar": "progress of a crawl",
     "crawl.summary": "outcomes on the page and at the end of a command",
+    "training.workers": "the processes that read photos, not what they read",
     "world.*": "the bundled world's web site: where photos come from, as any other",
 }
 """Code that runs in a step and is no part of any version, with the reason (the names are patterns)."""

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from PIL import Image, UnidentifiedImageError
 
 from geo_pipeline.errors import InputError
-from geo_pipeline.model.preprocessing import decode
+from geo_pipeline.model.decoding import decode
 from geo_pipeline.pixels import any_format
 from geo_pipeline.pixels.colour import to_srgb
 
@@ -134,7 +134,7 @@ def _read(path: Path, short_side: int) -> Image.Image:
         orientation = _orientation(image)
         _guard(image, short_side)
         if _is_plain_jpeg(image, orientation) and path.stat().st_size <= _PLAIN_JPEG_BYTES:
-            return decode(path.read_bytes())
+            return Image.fromarray(decode(path.read_bytes()))
         profile = image.info.get("icc_profile")
         pixels = to_srgb(any_format.decode(image, _reduced_size(image.size, short_side)), profile)
     return pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels

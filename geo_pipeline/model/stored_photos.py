@@ -1,21 +1,22 @@
 """Photos of a table, read from the shards.
 
 Here lives the random access that training and prediction share. The one idea: what is kept for a photo are three
-numbers in arrays and no Python object, so that millions of rows cost a loader's worker nothing.
+numbers in arrays and no Python object, so that millions of rows cost next to nothing.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
-from geo_pipeline.model.preprocessing import NumCrops, Pixels, crops_for_test, decode
-from geo_pipeline.model.settings import NetworkSettings
+from geo_pipeline.model.decoding import UndecodableError, decode
 from geo_pipeline.shards.format import DamagedRecordError
-from geo_pipeline.shards.reader import ShardReader
+from geo_pipeline.shards.reader import Places, ShardReader
 
 
 class StoredPhotos:
@@ -23,38 +24,28 @@ class StoredPhotos:
 
     def __init__(self, photos: pa.Table, shards_root: Path) -> None:
         shards = pc.dictionary_encode(photos["shard"].combine_chunks())
-        self._shards: list[str] = shards.dictionary.to_pylist()
-        self._shard_of = shards.indices.to_numpy()
-        self._offsets = photos["offset"].to_numpy()
-        self._lengths = photos["length"].to_numpy()
+        self.shard_names: list[str] = shards.dictionary.to_pylist()
+        self._places = Places(shards.indices.to_numpy(), photos["offset"].to_numpy(), photos["length"].to_numpy())
         self._reader = ShardReader(shards_root)
 
     def __len__(self) -> int:
-        return len(self._offsets)
+        return len(self._places.offsets)
+
+    @property
+    def root(self) -> Path:
+        """The folder that the shards' names are relative to."""
+        return self._reader.root
+
+    def places(self, rows: npt.NDArray[np.int64]) -> Places:
+        """Where the pictures of some rows lie."""
+        shards, offsets, lengths = self._places
+        return Places(shards[rows], offsets[rows], lengths[rows])
 
     def image(self, row: int) -> Image.Image:
-        """The decoded picture of a row. Raises DamagedRecordError naming shard and offset."""
-        shard, offset = self._shards[self._shard_of[row]], int(self._offsets[row])
-        jpeg = self._reader.image(shard, offset, int(self._lengths[row]))
+        """The picture of a row in RGB. Raises DamagedRecordError naming shard and offset."""
+        shard, offset, length = (column[row].item() for column in self._places)
+        encoded = self._reader.image(self.shard_names[shard], offset, length)
         try:
-            return decode(jpeg)
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-            found = f"a picture that cannot be decoded ({error})"
-            raise DamagedRecordError(self._reader.root / shard, offset, found) from error
-
-
-class TestCrops:
-    """A map-style dataset: row -> uint8[crops, 3, image_size, image_size]."""
-
-    __test__ = False  # pytest takes the name for a test class
-
-    def __init__(self, photos: StoredPhotos, settings: NetworkSettings, crops: NumCrops) -> None:
-        self._photos = photos
-        self._settings = settings
-        self._crops = crops
-
-    def __len__(self) -> int:
-        return len(self._photos)
-
-    def __getitem__(self, row: int) -> Pixels:
-        return crops_for_test(self._photos.image(row), self._settings, self._crops)
+            return Image.fromarray(decode(encoded))
+        except UndecodableError as error:
+            raise DamagedRecordError(self.root / self.shard_names[shard], offset, error.found) from error

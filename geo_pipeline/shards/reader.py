@@ -9,12 +9,24 @@ from __future__ import annotations
 import mmap
 from collections import OrderedDict
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from geo_pipeline.errors import InputError
 from geo_pipeline.shards.format import DamagedRecordError, unpack_record
 
 MAX_OPEN_SHARDS = 256
 """Memory maps kept at once: each holds a file descriptor, of which a process commonly has 1,024."""
+
+
+class Places(NamedTuple):
+    """Where n pictures lie: shards int32[n], indices into a list of shards; offsets and lengths int64[n], bytes."""
+
+    shards: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
 
 
 class ShardReader:

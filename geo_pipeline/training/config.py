@@ -54,6 +54,22 @@ class AugmentationSettings(BaseModel):
     flip: bool = Field(default=True, description="mirror every other photo; wrong for views of the earth")
 
 
+class LoaderSettings(BaseModel):
+    """How photos are fed to the network. Nothing here changes what is learned from them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    num_workers: Literal["auto"] | Annotated[int, Field(ge=0)] = Field(
+        default="auto",
+        description="processes that decode photos; 0: the training process itself; auto: 0 where the processor trains, "
+        "else one for each core but one, at most 16",
+    )
+    prefetch_batches: int = Field(default=4, ge=1, description="batches that each worker prepares in advance")
+    max_damaged_share: float = Field(
+        default=0.01, ge=0, le=1, description="share of an epoch's photos that may be damaged; more stop the training"
+    )
+
+
 class ModelParams(NetworkSettings):
     """Everything about the network and its learning."""
 
@@ -75,12 +91,10 @@ class ModelParams(NetworkSettings):
         description="validate and keep a moving average of the weights, of which each step keeps so much; null: none",
     )
     batch_size: int = Field(default=128, ge=1, description="photos in a step")
-    num_workers: int = Field(
-        default=0, ge=0, description="processes that decode photos; 0: the training process itself"
-    )
     optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings)
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
     augmentation: AugmentationSettings = Field(default_factory=AugmentationSettings)
+    loader: LoaderSettings = Field(default_factory=LoaderSettings)
     seed: int = Field(default=0, ge=0, description="of the first weights, the order of photos and their augmentation")
     checkpoint_minutes: float = Field(
         default=10.0, gt=0, description="a checkpoint is saved after so long, and at the end of each epoch"

@@ -25,7 +25,9 @@ PROVENANCE = ("fingerprint", "inputs", "files", "versions", "machine", "started_
 """What a run's hparams.yaml holds beside its config; passed over, so that the file is a config itself."""
 
 NOT_LEARNED: Mapping[str, str] = {
-    "model_params.num_workers": "how photos are read, not which",
+    "model_params.loader.num_workers": "how photos are fed, not which",
+    "model_params.loader.prefetch_batches": "how photos are fed, not which",
+    "model_params.loader.max_damaged_share": "when a training is given up",
     "model_params.checkpoint_minutes": "when a checkpoint is saved",
     "model_params.report_minutes": "when progress is told",
     "model_params.weights": "compared by its content",

@@ -26,9 +26,10 @@ from geo_pipeline.model.geography import Geography
 from geo_pipeline.store import read_table, remove_leftovers, write_text
 from geo_pipeline.training.callbacks import AtomicCheckpointIO, LeaveOnSignal, RunFiles, SeededSteps
 from geo_pipeline.training.config import TrainingConfig
-from geo_pipeline.training.data import LabelledPhotos, training_loader, validation_loader
+from geo_pipeline.training.data import LabelledPhotos
 from geo_pipeline.training.hardware import resolve_precision
 from geo_pipeline.training.job import TrainingJob
+from geo_pipeline.training.loader import training_loader, validation_loader
 from geo_pipeline.training.metrics import METRICS_FILE, best_epoch, keep_epochs_before
 from geo_pipeline.training.model_card import model_card
 from geo_pipeline.training.module import GeoModule

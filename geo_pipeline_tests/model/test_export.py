@@ -17,12 +17,13 @@ from safetensors import safe_open
 from geo_pipeline.errors import InputError
 from geo_pipeline.model import export
 from geo_pipeline.model.checkpoint import TrainedNetwork, load_network
+from geo_pipeline.model.decoding import decode
 from geo_pipeline.model.description import DESCRIPTION, read_description
 from geo_pipeline.model.export import ENDINGS, export_model
 from geo_pipeline.model.network import GeoModel
 from geo_pipeline.model.prediction import answers_of
 from geo_pipeline.model.predictor import log_probabilities
-from geo_pipeline.model.preprocessing import crops_for_test, decode
+from geo_pipeline.model.preprocessing import crops_for_test
 from geo_pipeline.model.settings import NetworkSettings
 from geo_pipeline.profile import PROJECT_FOLDER
 from geo_pipeline_tests.model.made_up import geography

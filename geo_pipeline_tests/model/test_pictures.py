@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from geo_pipeline.errors import InputError
+from geo_pipeline.model.decoding import decode
 from geo_pipeline.model.pictures import BrokenPictureError, PictureFiles, find_pictures, photo_ids_of, read_picture
-from geo_pipeline.model.preprocessing import decode
 from geo_pipeline_tests.model.picture_files import (
     SHAPE,
     broken_files,

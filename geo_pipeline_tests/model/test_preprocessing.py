@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms.v2 import functional
 
-from geo_pipeline.model.preprocessing import crops_for_test, decode
+from geo_pipeline.model.preprocessing import crops_for_test, divisor_for, resize
 from geo_pipeline.model.settings import NetworkSettings
 
 SETTINGS = NetworkSettings(architecture="small_resnet", image_size=64, resize_size=72)
@@ -23,9 +23,9 @@ def test_five_crops_are_those_of_torchvision(size: tuple[int, int]) -> None:
     resized = functional.resize(picture(*size), [72])
     expected = [np.asarray(crop).transpose(2, 0, 1) for crop in functional.five_crop(resized, [64])]
     crops = crops_for_test(picture(*size), SETTINGS, 5)
-    np.testing.assert_array_equal(crops[:4], expected[:4])
+    np.testing.assert_allclose(crops[:4].astype(int), expected[:4], atol=1)
     centre = np.abs(crops[4].astype(int) - expected[4])  # an odd free margin may be rounded to the other pixel
-    assert centre.max() == 0 or (resized.width - 64) % 2 or (resized.height - 64) % 2
+    assert centre.max() <= 1 or (resized.width - 64) % 2 or (resized.height - 64) % 2
 
 
 def test_one_crop_is_the_centre_of_five() -> None:
@@ -41,15 +41,20 @@ def test_ten_crops_are_five_and_their_mirror_images() -> None:
     torch.from_numpy(ten)  # no negative strides
 
 
-@pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
-def test_every_jpeg_becomes_three_channels(mode: str) -> None:
-    buffer = io.BytesIO()
-    picture(20, 30).convert(mode).save(buffer, "JPEG")
-    assert (decode(buffer.getvalue()).mode, decode(buffer.getvalue()).size) == ("RGB", (20, 30))
+def test_pixels_give_the_crops_of_the_picture() -> None:
+    pixels = np.asarray(picture(90, 80))
+    np.testing.assert_array_equal(crops_for_test(pixels, SETTINGS, 5), crops_for_test(picture(90, 80), SETTINGS, 5))
 
 
-def test_half_a_jpeg_is_an_os_error() -> None:
-    buffer = io.BytesIO()
-    picture(80, 80).save(buffer, "JPEG")
-    with pytest.raises(OSError, match="truncated"):
-        decode(buffer.getvalue()[:1500])
+@pytest.mark.parametrize("size", [(40, 30), (64, 64), (200, 90)])
+def test_resizing_is_pillows_within_rounding(size: tuple[int, int]) -> None:
+    pixels = np.array(picture(*size))
+    expected = np.asarray(picture(*size).resize((64, 48), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    np.testing.assert_allclose(resize(pixels, 48, 64)[0].numpy().astype(int), expected, atol=1)
+
+
+@given(st.floats(1, 2000), st.integers(1, 500))
+def test_a_divisor_leaves_what_is_needed_and_the_next_one_would_not(available: float, needed: int) -> None:
+    divisor = divisor_for(available, needed)
+    assert divisor == 1 or available / divisor >= needed
+    assert divisor == 8 or available / (2 * divisor) < needed

@@ -45,7 +45,7 @@ def test_the_papers_config_holds_the_papers_numbers() -> None:
 
 
 def test_defaults_are_the_papers() -> None:
-    paper = load_config(RESOURCES / "baseM.yml").model_params.model_copy(update={"num_workers": 0})
+    paper = load_config(RESOURCES / "baseM.yml").model_params
     assert type(paper)() == paper
 
 
@@ -138,7 +138,7 @@ def test_what_is_learned_depends_on_every_setting_but_those_named(tmp_path: Path
     learned = learned_settings(load_config(path))
     assert learned["model_params.optimizer.learning_rate"] == 0.01
     assert learned["trainer_params.max_epochs"] == 1
-    others = load_config(path, ["model.num_workers=3", "model.checkpoint_minutes=1", "trainer.logger=false"])
+    others = load_config(path, ["model.loader.num_workers=3", "model.checkpoint_minutes=1", "trainer.logger=false"])
     assert learned_settings(others) == learned
     assert learned_settings(load_config(path, ["model.augmentation.flip=false"])) != learned
 

@@ -107,7 +107,7 @@ def test_another_training_gives_way_where_it_shall(job: TrainingJob, earlier: Ea
 
 def test_a_setting_that_changes_nothing_learned_may_change(job: TrainingJob) -> None:
     unfinished(job)
-    config = small_runs.config(num_workers=1, checkpoint_minutes=1.0)
+    config = small_runs.config(loader={"num_workers": 1}, checkpoint_minutes=1.0)
     assert find_start(job.model_copy(update={"config": config})).batch == 2
 
 
