@@ -103,8 +103,12 @@ class RunFiles(pl.Callback):
         if not can_resume_after(trainer, batch_idx):
             return
         is_last_chance = batches_left(trainer, batch_idx) <= trainer.accumulate_grad_batches
-        if is_last_chance or time.monotonic() - self._saved >= self._checkpoint_seconds:
+        if is_last_chance or self.is_due():
             self.save_last(trainer)
+
+    def is_due(self) -> bool:
+        """Whether the last save was long enough ago."""
+        return time.monotonic() - self._saved >= self._checkpoint_seconds
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Remember that the epoch has numbers of a validation."""

@@ -30,10 +30,10 @@ def config(**model_params: Any) -> TrainingConfig:
     )
 
 
-def job(folder: Path, run: str = "run", **model_params: Any) -> TrainingJob:
-    """A job over 60 training and 20 validation photos, its tables and shards in `folder`."""
+def job(folder: Path, run: str = "run", num_photos: int = 60, **model_params: Any) -> TrainingJob:
+    """A job over some training and 20 validation photos, its tables and shards in `folder`."""
     tables = {
-        "training_photos": made_up.photos(folder, 60, seed=1),
+        "training_photos": made_up.photos(folder, num_photos, seed=1),
         "validation_photos": made_up.photos(folder, 20, seed=2),
         "hierarchy": made_up.hierarchy(),
         **made_up.cells(),

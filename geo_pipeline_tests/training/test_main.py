@@ -10,12 +10,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 import yaml
 
 from geo_pipeline.training.__main__ import main
+from geo_pipeline.training.job import TrainingJob
 from geo_pipeline_tests.training import small_runs
 from geo_pipeline_tests.training.own_tables import write_own_tables
+
+KILLS = 2
 
 
 def test_a_mistake_is_one_message_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,3 +160,42 @@ def test_the_process_leaves_soon_after_sigterm_and_continues_when_called_again(t
             time.sleep(0.1)
         process.kill()
     assert [line["epoch"] for line in small_runs.epochs(job.run_dir)][: done + 1] == list(range(done + 1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_a_process_that_is_killed_at_random_ends_with_the_numbers_of_an_undisturbed_one(
+    tmp_path: Path, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    whole = small_runs.job(tmp_path, num_photos=600, num_workers=2, checkpoint_minutes=0.002)
+    config = whole.resolved_config()
+    config = config.model_copy(update={"trainer_params": config.trainer_params | {"max_epochs": 6}})
+    whole = whole.model_copy(update={"config": config})
+    killed = whole.model_copy(update={"run_dir": tmp_path / "killed"})
+    commands = {
+        job.run_dir.name: [sys.executable, "-m", "geo_pipeline.training", "--job", str(job.write(tmp_path / file))]
+        for job, file in ((whole, "whole.json"), (killed, "killed.json"))
+    }
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DAGSTER")}
+    subprocess.run(commands["run"], env=environment, check=True)
+    for _ in range(KILLS):
+        before = progress_of(killed)
+        with subprocess.Popen(commands["killed"], env=environment) as process:
+            while progress_of(killed) == before:
+                assert process.poll() is None
+                time.sleep(0.01)
+            time.sleep(random.uniform(0, 0.5))
+            process.kill()
+        assert process.returncode == -signal.SIGKILL, "it has ended by itself"
+    subprocess.run(commands["killed"], env=environment, check=True)
+    assert small_runs.epochs(killed.run_dir) == small_runs.epochs(whole.run_dir)
+    for name in ("best.ckpt", "last.ckpt"):
+        ours, theirs = (torch.load(job.run_dir / name, weights_only=True)["state_dict"] for job in (killed, whole))
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def progress_of(job: TrainingJob) -> int | None:
+    """What changes with each checkpoint."""
+    path = job.run_dir / "last.ckpt"
+    return path.stat().st_mtime_ns if path.exists() else None

@@ -1,16 +1,12 @@
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from torch import Tensor
 
 from geo_pipeline.errors import InputError, explain
 from geo_pipeline.lock import exclusive
@@ -19,9 +15,7 @@ from geo_pipeline.store import read_table, write_table
 from geo_pipeline.training import run
 from geo_pipeline.training.config_file import learned_settings, load_config
 from geo_pipeline.training.job import Earlier, TrainingJob
-from geo_pipeline.training.module import GeoModule
 from geo_pipeline.training.run import train
-from geo_pipeline.training.stopping import TrainingInterruptedError
 from geo_pipeline_tests.training import small_runs
 
 STEPS_PER_EPOCH = 4
@@ -32,19 +26,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> TrainingJob:
     job = small_runs.job(tmp_path_factory.mktemp("finished"))
     train(job)
     return job
-
-
-def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], None]) -> None:
-    """Do something in the middle of a training step, counted from 0 over all epochs."""
-    step_of_module = GeoModule.training_step
-    steps = iter(range(10**6))
-
-    def counting(self: GeoModule, batch: Any) -> Tensor:
-        if next(steps) == step:
-            action()
-        return step_of_module(self, batch)
-
-    monkeypatch.setattr(GeoModule, "training_step", counting)
 
 
 def test_a_run_leaves_its_files(finished: TrainingJob) -> None:
@@ -99,66 +80,9 @@ def test_the_same_job_gives_the_same_numbers(finished: TrainingJob) -> None:
     assert small_runs.epochs(again.run_dir) == small_runs.epochs(finished.run_dir)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("step", [1, STEPS_PER_EPOCH - 1, STEPS_PER_EPOCH, STEPS_PER_EPOCH + 2])
-def test_a_training_that_was_stopped_at_any_step_ends_with_the_numbers_of_an_undisturbed_one(
-    tmp_path: Path, finished: TrainingJob, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, step: int
-) -> None:
-    job = finished.model_copy(update={"run_dir": tmp_path / "run"})
-    handlers = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
-    with monkeypatch.context() as patch:
-        at_step(patch, step, lambda: os.kill(os.getpid(), number))
-        with pytest.raises(TrainingInterruptedError, match=number.name):
-            train(job)
-    assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == handlers
-    train(job)
-    assert small_runs.epochs(job.run_dir) == small_runs.epochs(finished.run_dir)
-    ours, theirs = (torch.load(each.run_dir / "best.ckpt", weights_only=True)["state_dict"] for each in (job, finished))
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-
-
-def test_a_training_with_every_option_of_the_loss_continues_to_the_bit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = small_runs.job(tmp_path, ema_decay=0.9, label_smoothing_km={"fine": 300.0, "coarse": 900.0})
-    undisturbed = job.model_copy(update={"run_dir": tmp_path / "undisturbed"})
-    train(undisturbed)
-    with monkeypatch.context() as patch:
-        at_step(patch, STEPS_PER_EPOCH + 1, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        with pytest.raises(TrainingInterruptedError):
-            train(job)
-    train(job)
-    assert small_runs.epochs(job.run_dir) == small_runs.epochs(undisturbed.run_dir)
-    ours, theirs = (torch.load(each.run_dir / "last.ckpt", weights_only=True) for each in (job, undisturbed))
-    assert all(torch.equal(ours["state_dict"][name], theirs["state_dict"][name]) for name in theirs["state_dict"])
-
-
 def test_label_smoothing_of_a_partitioning_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"label_smoothing_km: found region"):
         train(small_runs.job(tmp_path, label_smoothing_km={"region": 75.0}))
-
-
-class KilledError(Exception):
-    """Stands for an end that no code of ours sees."""
-
-
-def test_a_training_that_was_killed_goes_on_after_its_last_epoch(
-    tmp_path: Path, finished: TrainingJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def die() -> None:
-        raise KilledError
-
-    job = finished.model_copy(update={"run_dir": tmp_path / "run"})
-    with monkeypatch.context() as patch:
-        at_step(patch, STEPS_PER_EPOCH + 1, die)
-        with pytest.raises(KilledError):
-            train(job)
-    steps: list[int] = []
-    at_step(monkeypatch, STEPS_PER_EPOCH - 1, lambda: steps.append(1))
-    at_step(monkeypatch, STEPS_PER_EPOCH, lambda: steps.append(2))
-    train(job)
-    assert steps == [1]  # one epoch's steps and no more
-    assert small_runs.epochs(job.run_dir) == small_runs.epochs(finished.run_dir)
 
 
 def test_the_hparams_of_a_run_are_a_config_that_repeats_it(finished: TrainingJob) -> None:
