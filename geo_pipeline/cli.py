@@ -18,7 +18,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geo_pipeline import cli_cells, cli_download, cli_export, cli_game, cli_predict, cli_show_cells, cli_train
+from geo_pipeline import (
+    cli_cells,
+    cli_download,
+    cli_evaluate,
+    cli_export,
+    cli_game,
+    cli_predict,
+    cli_show_cells,
+    cli_train,
+)
 from geo_pipeline.arguments import options_of, unknown_argument, with_hyphens
 from geo_pipeline.errors import InputError, explain
 from geo_pipeline.lock import LockedError
@@ -98,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         ("show-cells", None, cli_show_cells.add_options, "a page with a map of cells, for any browser"),
         ("export", None, cli_export.add_options, "the trained network as one file for other programs"),
         ("train", None, cli_train.add_options, "train a network, of the profile or of tables of your own"),
+        ("evaluate", None, cli_evaluate.add_options, "how good a network is, on benchmarks or folders of pictures"),
         ("predict", None, cli_predict.add_options, "where the photos of a folder were taken"),
         ("init", None, _init_options, "look at your lists and write a profile for them"),
         ("install", install, _install_options, "prepare the profile's Dagster home and print its path"),
@@ -282,6 +292,7 @@ def accuracy(_options: argparse.Namespace, _profile: Profile, layout: Layout) ->
 
 _WITHOUT_PROFILE: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "download": cli_download.run,
+    "evaluate": cli_evaluate.run,
     "export": cli_export.run,
     "init": init,
     "predict": cli_predict.run,

@@ -172,7 +172,11 @@ def csv_bytes(table: pa.Table) -> bytes:
 
 
 def _csv_rows(table: pa.Table) -> bytes:
-    """The rows as CSV; without any quotes if none is needed, as Arrow puts them around all texts or none."""
+    """The rows as CSV; without any quotes if none is needed, as Arrow puts them around all texts or none.
+
+    Chunks are combined: for an empty one at the beginning Arrow 26 writes whatever is in its memory.
+    """
+    table = table.combine_chunks()
     for style in ("none", "needed"):
         with suppress(pa.ArrowInvalid):
             sink = pa.BufferOutputStream()

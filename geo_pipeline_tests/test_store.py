@@ -114,6 +114,13 @@ def test_csv_has_quotes_where_they_are_needed(texts: list[str], expected: str) -
     assert [row[0] for row in csv.reader(content.splitlines())][1:] == texts
 
 
+def test_csv_of_a_table_in_chunks_is_that_of_the_whole() -> None:
+    table = pa.table({"id": ["a", "b,c"], "n": [1, 2]})
+    for chunks in ([table.slice(0, 0), table], [table.slice(0, 1), table.slice(0, 0), table.slice(1)]):
+        assert csv_bytes(pa.concat_tables(chunks)) == csv_bytes(table)
+    assert csv_bytes(table.slice(0, 0)) == b"id,n\n"
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_a_table_written_part_by_part_is_the_whole_table(ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"t.{ending}"

@@ -62,6 +62,10 @@ COLUMN_DESCRIPTIONS = {
     "ci_low": "lower end of the 95 % bootstrap interval, percent",
     "ci_high": "upper end of the 95 % bootstrap interval, percent",
     "num_photos": "photos the share is taken of",
+    "author_ci_low": "lower end of the 95 % bootstrap interval over authors, percent",
+    "author_ci_high": "upper end of the 95 % bootstrap interval over authors, percent",
+    "num_authors": "authors of these photos, each photo without one counted as one",
+    "confidence": "probability by f* that the truth lies within 200 km of the answer",
 }
 
 

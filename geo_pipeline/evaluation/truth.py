@@ -15,7 +15,8 @@ def with_truth(answers: pa.Table, photos: pa.Table, *, benchmark: str, model: st
     """The rows of `benchmark_predictions` for one benchmark and model.
 
     answers: `photo_id, p_key, class_label, latitude, longitude, probability`; photos: `photo_id, latitude, longitude`
-    of every answered photo, degrees. Adds `benchmark`, `model`, the truth, and `distance_km` along the great circle.
+    of every answered photo, degrees, and `author` where known. Adds `benchmark`, `model`, `author`, the truth, and
+    `distance_km` along the great circle.
     """
     truth = photos.take(pc.index_in(answers["photo_id"], photos["photo_id"].combine_chunks()))
     names = ("latitude", "longitude")
@@ -28,6 +29,7 @@ def with_truth(answers: pa.Table, photos: pa.Table, *, benchmark: str, model: st
             "benchmark": pa.repeat(benchmark, count),
             "model": pa.repeat(model, count),
             **{name: answers[name] for name in answers.column_names},
+            "author": truth["author"] if "author" in truth.column_names else pa.nulls(count, pa.string()),
             "true_latitude": true_latitudes,
             "true_longitude": true_longitudes,
             "distance_km": great_circle_km(latitudes, longitudes, true_latitudes, true_longitudes),

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from geo_pipeline.model.calibration import Beliefs
 from geo_pipeline.model.geography import HIERARCHY, Geography
-from geo_pipeline.model.places import mass_within, vectors_of
+from geo_pipeline.model.places import Places, mass_within
 
 RULES_KM: Mapping[str, int] = MappingProxyType({"mass25": 25, "mass200": 200, "mass750": 750})
 """Rules by name: among the mean points of fine cells the one with the most probability within so many km."""
@@ -29,6 +29,9 @@ CONFIDENCE_RADIUS_KM = 200.0
 
 NUM_CENTRES = 100
 """So many of the most probable cells are tried as the centre."""
+
+NUM_AROUND = 1000
+"""So many of the most probable cells count as what lies around it."""
 
 
 @dataclass(frozen=True)
@@ -63,17 +66,17 @@ class Decider:
         radius_km: float = CONFIDENCE_RADIUS_KM,
     ) -> None:
         self._rules, self._radius_km = tuple(rules), radius_km
-        self._vectors = {p_key: vectors_of(geography.partitioning_of(p_key), device) for p_key in geography.p_keys}
+        self._places = {p_key: Places.of(geography.partitioning_of(p_key), device) for p_key in geography.p_keys}
 
     def decide(self, beliefs: Beliefs) -> dict[str, Decision]:
         """The answers by `p_key`: each partitioning, f*, then the rules."""
-        finest, cells = beliefs.distributions[HIERARCHY], self._vectors[HIERARCHY]
+        finest, cells = beliefs.distributions[HIERARCHY], self._places[HIERARCHY]
         labels = {p_key: scores.argmax(dim=1) for p_key, scores in beliefs.scores.items()}
         chosen = {p_key: beliefs.distributions[p_key].gather(1, best[:, None])[:, 0] for p_key, best in labels.items()}
-        points = {p_key: self._vectors[p_key][best] for p_key, best in labels.items()}
+        points = {p_key: self._places[p_key].vectors[best] for p_key, best in labels.items()}
         for rule in self._rules:
             best = centre(finest, cells, RULES_KM[rule])
-            labels[rule_key(rule)], points[rule_key(rule)] = best, cells[best]
+            labels[rule_key(rule)], points[rule_key(rule)] = best, cells.vectors[best]
             chosen[rule_key(rule)] = finest.gather(1, best[:, None])[:, 0]
         confidences = mass_within(finest, torch.stack(list(points.values()), dim=1), cells, self._radius_km)
         return {
@@ -82,14 +85,14 @@ class Decider:
         }
 
 
-def centre(distribution: Tensor, cells: Tensor, radius_km: float) -> Tensor:
+def centre(distribution: Tensor, cells: Places, radius_km: float) -> Tensor:
     """int64[n]: of the most probable cells (`NUM_CENTRES`) the one with the most probability within `radius_km`.
 
-    distribution: float32[n, classes]; cells: float64[classes, 3], unit vectors. Of equals the more probable one.
+    distribution: float32[n, classes]; cells: the places of all classes. Of equals the more probable one.
     """
-    candidates = distribution.topk(min(NUM_CENTRES, distribution.shape[1]), dim=1).indices
-    around = mass_within(distribution, cells[candidates], cells, radius_km)
-    return candidates.gather(1, around.argmax(dim=1, keepdim=True))[:, 0]
+    shares, labels = distribution.topk(min(NUM_AROUND, distribution.shape[1]), dim=1)
+    around = mass_within(shares, cells.vectors[labels[:, :NUM_CENTRES]], cells[labels], radius_km)
+    return labels.gather(1, around.argmax(dim=1, keepdim=True))[:, 0]
 
 
 def _numpy(values: Tensor) -> npt.NDArray[Any]:

@@ -7,7 +7,8 @@ number of photos.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from geo_pipeline.model.calibration import Calibration
 from geo_pipeline.model.combination import Combine, best_class, hierarchical_scores
+from geo_pipeline.model.crop_batches import PictureSource
 from geo_pipeline.model.decisions import Decider, Decision
 from geo_pipeline.model.geography import HIERARCHY, Geography
 from geo_pipeline.model.prediction_rows import by_photo
@@ -44,6 +46,15 @@ class Answer(NamedTuple):
 
     class_labels: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class AnsweredBatch:
+    """Answers (`ANSWERS_SCHEMA`) for some photos of a source, and why other rows of it gave no picture."""
+
+    answers: pa.Table
+    num_photos: int
+    faults: Mapping[int, str]
 
 
 def answers_of(heads: Sequence[Tensor], geography: Geography) -> dict[str, Answer]:
@@ -75,11 +86,18 @@ def predict_photos(
     options = PredictionOptions(crops=crops, combine=combine, batch_size=batch_size, device=device)
     predictor = Predictor(checkpoint, options, calibration)
     decider = Decider(predictor.geography, predictor.device, rules)
-    tables = [ANSWERS_SCHEMA.empty_table()]
-    for batch in predictor.beliefs(StoredPhotos(photos, shards_root)):
-        photo_ids = photos["photo_id"].take(batch.rows).to_pylist()
-        tables.append(answers_table(photo_ids, decider.decide(batch.beliefs), predictor.geography))
-    return pa.concat_tables(tables)
+    batches = answer_photos(predictor, decider, StoredPhotos(photos, shards_root), photos["photo_id"].to_pylist())
+    return pa.concat_tables([ANSWERS_SCHEMA.empty_table(), *(batch.answers for batch in batches)])
+
+
+def answer_photos(
+    predictor: Predictor, decider: Decider, source: PictureSource, photo_ids: Sequence[str]
+) -> Iterator[AnsweredBatch]:
+    """The answers for the photos of a source, some at a time; photo_ids: one for each row of it."""
+    for batch in predictor.beliefs(source):
+        decisions = decider.decide(batch.beliefs)
+        answers = answers_table([photo_ids[row] for row in batch.rows], decisions, predictor.geography)
+        yield AnsweredBatch(answers, len(batch.rows), batch.faults)
 
 
 def answers_table(photo_ids: Sequence[str], decisions: Mapping[str, Decision], geography: Geography) -> pa.Table:

@@ -69,7 +69,7 @@ class Predictor:
     """
 
     def __init__(self, checkpoint: Path, options: PredictionOptions, calibration: Calibration | None = None) -> None:
-        self.options = options
+        self.checkpoint, self.options = checkpoint, options
         self.device = _device(options.device)
         self.model = load_network(checkpoint, self.device)
         self._hierarchy = torch.from_numpy(self.geography.hierarchy).to(self.device)

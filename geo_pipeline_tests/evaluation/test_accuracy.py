@@ -9,6 +9,8 @@ from geo_pipeline.evaluation.accuracy import (
     accuracy_markdown,
     accuracy_table,
     accuracy_text,
+    head_label,
+    intervals_over_authors_text,
 )
 from geo_pipeline.evaluation.settings import EvaluationSettings
 from geo_pipeline_tests.evaluation.made_up import predictions
@@ -82,6 +84,46 @@ def test_neither_row_order_nor_other_benchmarks_change_a_number() -> None:
     shuffled = table.take(np.random.default_rng(4).permutation(table.num_rows))
     keys = [(name, "ascending") for name in ("p_key", "radius_km")]
     assert accuracy_table(shuffled, SETTINGS).sort_by(keys) == alone.sort_by(keys)
+
+
+def test_where_authors_are_known_there_is_an_interval_over_them_and_a_photo_without_one_is_its_own() -> None:
+    table = predictions("one", 200)
+    rng = np.random.default_rng(0)
+    of_photo = {f"one-{k:05d}": None if k % 10 == 0 else f"author {rng.integers(0, 20)}" for k in range(200)}
+    photo_ids = table["photo_id"].to_pylist()
+    known = table.append_column("author", pa.array([of_photo[photo_id] for photo_id in photo_ids], pa.string()))
+    accuracy = accuracy_table(known, SETTINGS)
+    assert set(accuracy["num_authors"].to_pylist()) == {40}
+    plain = ACCURACY_SCHEMA.names[:-3]
+    assert accuracy.select(plain) == accuracy_table(table, SETTINGS).select(plain)
+    for row in accuracy.to_pylist():
+        assert row["author_ci_low"] <= row["accuracy_percent"] <= row["author_ci_high"]
+    shuffled = known.take(rng.permutation(known.num_rows))
+    keys = [(name, "ascending") for name in ("p_key", "radius_km")]
+    assert accuracy_table(shuffled, SETTINGS).sort_by(keys) == accuracy.sort_by(keys)
+    lines = intervals_over_authors_text(accuracy).splitlines()
+    assert [line.split()[2] for line in lines[1:]] == ["coarse", "middle", "fine", "f*"]
+    assert lines[0].split()[-1] == "authors"
+
+
+def test_where_no_author_is_known_there_is_no_interval_over_authors() -> None:
+    table = predictions("one", 20)
+    nobody = table.append_column("author", pa.nulls(table.num_rows, pa.string()))
+    for accuracy in (accuracy_table(table, SETTINGS), accuracy_table(nobody, SETTINGS)):
+        assert accuracy["num_authors"].null_count == accuracy.num_rows
+        assert intervals_over_authors_text(accuracy) == ""
+
+
+def test_a_table_of_before_authors_were_counted_can_still_be_shown() -> None:
+    old = accuracy_table(predictions("one", 20), SETTINGS).select(ACCURACY_SCHEMA.names[:8])
+    assert len(accuracy_text(old).splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    ("p_key", "label"), [("hierarchy", "f*"), ("hierarchy_mass200", "f* mass200"), ("fine", "fine")]
+)
+def test_a_head_is_called_as_in_the_papers_and_a_rule_after_f_star(p_key: str, label: str) -> None:
+    assert head_label(p_key) == label
 
 
 def test_no_predictions_make_an_empty_table() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from geo_pipeline.cells.distance import great_circle_km
 from geo_pipeline.model.calibration import Beliefs, beliefs_of
 from geo_pipeline.model.decisions import RULES_KM, Decider, centre, rule_key
 from geo_pipeline.model.geography import HIERARCHY, Geography, Partitioning
-from geo_pipeline.model.places import vectors_of
+from geo_pipeline.model.places import Places
 from geo_pipeline_tests.model import made_up
 
 CPU = torch.device("cpu")
@@ -23,8 +25,8 @@ def random_geography(num_cells: int = 80) -> Geography:
     middles = rng.uniform(-70, 70, 10), rng.uniform(-170, 170, 10)
     cluster = np.arange(num_cells) % 10
     latitudes, longitudes = (part[cluster] + rng.normal(0, 4, num_cells) for part in middles)
-    fine = Partitioning("fine", tuple(f"{k:x}1" for k in range(num_cells)), latitudes, longitudes)
-    coarse = Partitioning("coarse", tuple(f"{k:x}1" for k in range(10)), *middles)
+    fine = Partitioning("fine", tuple(f"1{k:03x}01" for k in range(num_cells)), latitudes, longitudes)
+    coarse = Partitioning("coarse", tuple(f"1{k}1" for k in range(10)), *middles)
     return Geography((coarse, fine), np.stack([cluster, np.arange(num_cells)], axis=1))
 
 
@@ -56,20 +58,27 @@ def test_multiplied_logits_would_answer_otherwise() -> None:
     assert Decider(geography, CPU).decide(found)[HIERARCHY].class_labels.tolist() == [1]
 
 
+def share_within(radius_km: float, latitude: float, longitude: float, geography: Geography) -> np.ndarray:
+    """Which share of each fine cell lies around a point, by the formula of the docstring."""
+    finest = geography.partitioning_of(HIERARCHY)
+    distances = great_circle_km(np.array([latitude]), np.array([longitude]), finest.latitudes, finest.longitudes)
+    spread = 6371 * np.sqrt(4 * np.pi / 6) / 2**10 / 7
+    z = (radius_km - np.sqrt(distances**2 + spread**2)) / spread
+    return np.array([0.5 * (1 + math.erf(each / math.sqrt(2))) for each in z])
+
+
 def test_probabilities_and_confidences_are_those_of_a_plain_loop() -> None:
     geography = random_geography()
     found = beliefs(geography)
     decisions = Decider(geography, CPU, ["mass200", "mass750"], radius_km=400).decide(found)
-    finest = geography.partitioning_of(HIERARCHY)
     f_star = found.distributions[HIERARCHY].double().numpy()
     for p_key, decision in decisions.items():
         partitioning = geography.partitioning_of(p_key)
         own = found.distributions.get(p_key, found.distributions[HIERARCHY])
         for n, label in enumerate(decision.class_labels):
             assert decision.probabilities[n] == pytest.approx(own[n, label].item(), rel=1e-5)
-            answer = (np.array([part[label]]) for part in (partitioning.latitudes, partitioning.longitudes))
-            within = great_circle_km(*answer, finest.latitudes, finest.longitudes) <= 400
-            assert decision.confidences[n] == pytest.approx(f_star[n, within].sum(), abs=1e-5)
+            near = share_within(400, partitioning.latitudes[label], partitioning.longitudes[label], geography)
+            assert decision.confidences[n] == pytest.approx(f_star[n] @ near, abs=1e-5)
 
 
 @pytest.mark.parametrize("rule", RULES_KM)
@@ -77,20 +86,17 @@ def test_a_rule_answers_with_the_point_around_which_most_probability_lies(rule: 
     geography = random_geography()
     found = beliefs(geography)
     finest, shares = geography.partitioning_of(HIERARCHY), found.distributions[HIERARCHY].double().numpy()
-    between = great_circle_km(
-        finest.latitudes[:, None], finest.longitudes[:, None], finest.latitudes, finest.longitudes
-    )
-    around = shares @ (between <= RULES_KM[rule]).T
+    places = zip(finest.latitudes, finest.longitudes, strict=True)
+    around = shares @ np.stack([share_within(RULES_KM[rule], *place, geography) for place in places]).T
     chosen = Decider(geography, CPU, [rule]).decide(found)[rule_key(rule)].class_labels
-    best = around.max(axis=1)
-    np.testing.assert_allclose(around[np.arange(NUM_PHOTOS), chosen], best, atol=1e-6)
+    np.testing.assert_allclose(around[np.arange(NUM_PHOTOS), chosen], around.max(axis=1), atol=1e-6)
 
 
 def test_the_centre_is_sought_among_the_most_probable_cells_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("geo_pipeline.model.decisions.NUM_CENTRES", 1)
     geography = random_geography()
     shares = beliefs(geography).distributions[HIERARCHY]
-    chosen = centre(shares, vectors_of(geography.partitioning_of(HIERARCHY), CPU), 750)
+    chosen = centre(shares, Places.of(geography.partitioning_of(HIERARCHY), CPU), 750)
     assert torch.equal(chosen, shares.argmax(dim=1))
 
 

@@ -45,7 +45,7 @@ class Noise:
 def geography() -> Geography:
     rng = np.random.default_rng(0)
     parts = tuple(
-        Partitioning(name, tuple(f"{k:x}1" for k in range(n)), rng.uniform(-80, 80, n), rng.uniform(-180, 180, n))
+        Partitioning(name, tuple(f"1{k:03x}1" for k in range(n)), rng.uniform(-80, 80, n), rng.uniform(-180, 180, n))
         for name, n in zip(("coarse", "middle", "fine"), CLASSES, strict=True)
     )
     ancestors = np.stack([np.arange(CLASSES[-1]) % n for n in CLASSES], axis=1)
