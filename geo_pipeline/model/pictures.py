@@ -32,7 +32,7 @@ MAX_DECODE_BYTES = 512_000_000
 MAX_SIDE_RATIO = 32
 """The same of a strip so long and narrow that its short side could only be blown up."""
 
-_PLAIN_JPEG_BYTES = 32_000_000
+_MAX_PLAIN_PIXELS = 16_000_000
 _SPARE = 2  # how much larger than the network's short side a picture still is after the first reduction
 _ORIENTATION_TAG = 0x0112  # EXIF 2.32, section 4.6.4
 _UPRIGHT: Mapping[int, Image.Transpose] = MappingProxyType(
@@ -133,7 +133,7 @@ def _read(path: Path, short_side: int) -> Image.Image:
     with Image.open(path, formats=_formats()) as image:
         orientation = _orientation(image)
         _guard(image, short_side)
-        if _is_plain_jpeg(image, orientation) and path.stat().st_size <= _PLAIN_JPEG_BYTES:
+        if _is_plain_jpeg(image, orientation):
             return Image.fromarray(decode(path.read_bytes()))
         profile = image.info.get("icc_profile")
         pixels = to_srgb(any_format.decode(image, _reduced_size(image.size, short_side)), profile)
@@ -177,9 +177,10 @@ def _guard(image: Image.Image, short_side: int) -> None:
 
 
 def _is_plain_jpeg(image: Image.Image, orientation: int) -> bool:
-    """Whether a picture is like a stored photo: nothing but 8-bit samples to be taken as they are."""
-    is_upright = orientation not in _UPRIGHT
-    return image.format == "JPEG" and image.mode in {"RGB", "L"} and is_upright and "icc_profile" not in image.info
+    """Whether a picture is like a stored photo: of its size, and nothing but 8-bit samples to be taken as they are."""
+    if image.format != "JPEG" or image.mode not in {"RGB", "L"} or image.width * image.height > _MAX_PLAIN_PIXELS:
+        return False
+    return orientation not in _UPRIGHT and "icc_profile" not in image.info
 
 
 def _reduced_size(size: tuple[int, int], short_side: int) -> tuple[int, int]:
