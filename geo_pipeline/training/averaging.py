@@ -28,6 +28,10 @@ class AveragedNetwork(nn.Module):
         self.network = copy.deepcopy(network).requires_grad_(requires_grad=False)
         self._decay = decay
 
+    def begin(self, network: GeoModel) -> None:
+        """Take the weights as they are."""
+        self.network.load_state_dict(network.state_dict())
+
     @torch.no_grad()
     def update(self, network: GeoModel, step: int) -> None:
         """Take in the weights after a step, counted from 0."""

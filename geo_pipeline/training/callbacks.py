@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -19,7 +20,8 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from geo_pipeline.model.checkpoint import SECTION
 from geo_pipeline.store import atomic_file
 from geo_pipeline.training.metrics import METRICS_FILE, EpochMetrics, append_epoch
-from geo_pipeline.training.module import GeoModule
+from geo_pipeline.training.module import GeoModule, geo_module
+from geo_pipeline.training.pace import Pace
 from geo_pipeline.training.start import BEST_CHECKPOINT, LAST_CHECKPOINT, Start
 from geo_pipeline.training.stopping import StopSignals, TrainingInterruptedError
 
@@ -66,28 +68,23 @@ class RunFiles(pl.Callback):
     interrupted at any time and costs one step to begin again.
     """
 
-    def __init__(self, run_dir: Path, start: Start, checkpoint_seconds: float) -> None:
+    def __init__(self, run_dir: Path, start: Start, pace: Pace, checkpoint_seconds: float) -> None:
         self._run_dir = run_dir
+        self._pace = pace
         self._identity = start.identity
         self._best = start.best
         self._checkpoint_seconds = checkpoint_seconds
         self._batches_done = 0
-        self._seconds = 0.0
-        self._started = 0.0
         self._saved = 0.0
-        self._photos_before = 0
         self._is_validated = False
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clocks, also in the middle of an epoch, where Lightning starts none."""
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Start the clock of the checkpoints."""
         self._saved = time.monotonic()
-        self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Start the epoch's clock; its photos may have begun in an interrupted run."""
+        """No validation yet."""
         self._is_validated = False
-        self._photos_before = _geo_module(pl_module).train_tally.num_photos
-        self._started = time.monotonic()
 
     def on_train_batch_end(
         self,
@@ -99,7 +96,6 @@ class RunFiles(pl.Callback):
     ) -> None:
         """Remember how far the epoch is, and save it if it is time to."""
         self._batches_done = batch_idx + 1
-        self._seconds = time.monotonic() - self._started
         if not can_resume_after(trainer, batch_idx):
             return
         is_last_chance = batches_left(trainer, batch_idx) <= trainer.accumulate_grad_batches
@@ -116,7 +112,7 @@ class RunFiles(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the line, the best and the last checkpoint, in this order."""
-        module = _geo_module(pl_module)
+        module = geo_module(pl_module)
         metrics = self._metrics(trainer, module)
         append_epoch(self._run_dir / METRICS_FILE, metrics)
         module.begin_training_tally()
@@ -148,15 +144,13 @@ class RunFiles(pl.Callback):
         }
 
     def _metrics(self, trainer: pl.Trainer, module: GeoModule) -> EpochMetrics:
-        photos = module.train_tally.num_photos - self._photos_before
         return EpochMetrics(
             epoch=trainer.current_epoch,
             train=module.losses_by_name(module.train_tally),
             validation=module.losses_by_name(module.validation_tally) if self._is_validated else {},
             accuracy=module.validation_accuracy() if self._is_validated else {},
             learning_rate=trainer.optimizers[0].param_groups[0]["lr"],
-            photos_per_second=photos / max(self._seconds, 1e-9),
-            seconds=self._seconds,
+            **asdict(self._pace.of_epoch(module)),
         )
 
 
@@ -230,8 +224,3 @@ def batches_left(trainer: pl.Trainer, batch_idx: int) -> float:
 def can_resume_after(trainer: pl.Trainer, batch_idx: int) -> bool:
     """Whether a checkpoint after this batch is a place to go on from: a whole optimizer step, not the epoch's last."""
     return (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and batches_left(trainer, batch_idx) > 0
-
-
-def _geo_module(module: pl.LightningModule) -> GeoModule:
-    """Lightning types its hooks for any module; run.py gives it ours."""
-    return cast("GeoModule", module)

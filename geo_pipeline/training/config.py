@@ -90,6 +90,12 @@ class ModelParams(NetworkSettings):
         lt=1,
         description="validate and keep a moving average of the weights, of which each step keeps so much; null: none",
     )
+    freeze_batch_norm: bool = Field(
+        default=False, description="keep the statistics of batch norm as they are: for fine-tuning with small batches"
+    )
+    compile: Literal["auto"] | bool = Field(
+        default="auto", description="torch.compile; auto: on a GPU, for a training long enough to win back its minute"
+    )
     batch_size: int = Field(default=128, ge=1, description="photos in a step")
     optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings)
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)

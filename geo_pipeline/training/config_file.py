@@ -28,6 +28,7 @@ NOT_LEARNED: Mapping[str, str] = {
     "model_params.loader.num_workers": "how photos are fed, not which",
     "model_params.loader.prefetch_batches": "how photos are fed, not which",
     "model_params.loader.max_damaged_share": "when a training is given up",
+    "model_params.compile": "how fast is computed",
     "model_params.checkpoint_minutes": "when a checkpoint is saved",
     "model_params.report_minutes": "when progress is told",
     "model_params.weights": "compared by its content",

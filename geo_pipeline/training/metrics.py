@@ -32,7 +32,8 @@ class EpochMetrics:
     `train` and `validation`: the combined loss as `loss`, and the loss of each head by its partitioning's name;
     `accuracy`: percent of the validation photos whose answer lies within so many km, by `p_key` and radius.
     `validation` and `accuracy` are empty where the epoch was not validated (`check_val_every_n_epoch`).
-    `learning_rate` is that of the epoch's last step; `seconds` are those of training, without validation.
+    `learning_rate` is that of the epoch's last step; the rest is the epoch's pace (`pace.EpochPace`), None where the
+    machine has no such number.
     """
 
     epoch: int
@@ -42,6 +43,9 @@ class EpochMetrics:
     learning_rate: float
     photos_per_second: float
     seconds: float
+    waiting_share: float | None = None
+    peak_memory_bytes: int | None = None
+    model_flops_utilisation: float | None = None
 
 
 def append_epoch(path: Path, metrics: EpochMetrics) -> None:

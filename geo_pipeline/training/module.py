@@ -7,14 +7,14 @@ sums up; whoever wants the epoch's numbers takes them from its two tallies.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from geo_pipeline.model.checkpoint import NETWORK_PREFIX, SECTION, checkpoint_section
@@ -25,6 +25,7 @@ from geo_pipeline.model.weights import load_backbone_weights
 from geo_pipeline.training.averaging import AveragedNetwork
 from geo_pipeline.training.config import ModelParams, OptimizerSettings
 from geo_pipeline.training.data import Batch
+from geo_pipeline.training.hardware import resolve_compile
 from geo_pipeline.training.label_smoothing import LabelSmoothing
 from geo_pipeline.training.loss import combined_loss, head_losses
 from geo_pipeline.training.metrics import accuracy_percent, concatenated
@@ -44,10 +45,23 @@ class GeoModule(pl.LightningModule):
             load_backbone_weights(self.network.backbone, params.weights)
         self.averaged = None if params.ema_decay is None else AveragedNetwork(self.network, params.ema_decay)
         self._smoothing = LabelSmoothing(geography, params.label_smoothing_km)
+        self._num_steps = steps_per_epoch * max_epochs
         self._factor = learning_rate_factor(params.schedule, steps_per_epoch, max_epochs)
         self.train_tally = self._empty_tally()
         self.validation_tally = self._empty_tally()
         self.answers = AnswerTally()
+
+    def on_fit_start(self) -> None:
+        """Compile the network where that wins; in place, so that its weights keep their names."""
+        if resolve_compile(self.params.compile, self.device, self._num_steps):
+            self.network.compile()
+
+    def on_train_start(self) -> None:
+        """Freeze what shall not learn; let the average begin where the network does, perhaps with weights of a file."""
+        if self.params.freeze_batch_norm:
+            freeze_batch_norm(self.network)
+        if self.averaged is not None and self.trainer.global_step == 0:
+            self.averaged.begin(self.network)
 
     def training_step(self, batch: Batch) -> Tensor:
         """The loss of a batch."""
@@ -119,6 +133,18 @@ class GeoModule(pl.LightningModule):
 
     def _empty_tally(self) -> LossTally:
         return LossTally.empty(len(self.geography.names))
+
+
+def geo_module(module: pl.LightningModule) -> GeoModule:
+    """The module that a callback is given: Lightning types its hooks for any, run.py gives it ours."""
+    return cast("GeoModule", module)
+
+
+def freeze_batch_norm(network: nn.Module) -> None:
+    """Let batch norm use the statistics that it has instead of the batch's; Lightning keeps the mode of each layer."""
+    for layer in network.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001 -- the only name of all its forms
+            layer.eval()
 
 
 def build_optimizer(network: GeoModel, settings: OptimizerSettings) -> Optimizer:

@@ -27,12 +27,20 @@ from geo_pipeline.store import read_table, remove_leftovers, write_text
 from geo_pipeline.training.callbacks import AtomicCheckpointIO, LeaveOnSignal, RunFiles, SeededSteps
 from geo_pipeline.training.config import TrainingConfig
 from geo_pipeline.training.data import LabelledPhotos
-from geo_pipeline.training.hardware import resolve_precision
+from geo_pipeline.training.divergence import StopWhenDiverged
+from geo_pipeline.training.hardware import (
+    fast_defaults,
+    memory_errors_told,
+    require_accelerator,
+    resolve_precision,
+    use_tensor_cores,
+)
 from geo_pipeline.training.job import TrainingJob
 from geo_pipeline.training.loader import training_loader, validation_loader
 from geo_pipeline.training.metrics import METRICS_FILE, best_epoch, keep_epochs_before
 from geo_pipeline.training.model_card import model_card
 from geo_pipeline.training.module import GeoModule
+from geo_pipeline.training.pace import Pace
 from geo_pipeline.training.provenance import hparams_text
 from geo_pipeline.training.start import Start, find_start, load_first_weights
 from geo_pipeline.training.stopping import StopSignals
@@ -87,7 +95,7 @@ def _fit(
     if job.from_weights is not None and start.checkpoint is None:
         load_first_weights(module, job.from_weights)
     validation = validation_loader(photos["validation"], params)
-    with _quiet_lightning():
+    with _quiet_lightning(), memory_errors_told(params):
         trainer.fit(module, batches, validation, ckpt_path=start.checkpoint, weights_only=True)
 
 
@@ -124,7 +132,11 @@ def _photos(job: TrainingJob, role: str, geography: Geography) -> LabelledPhotos
 
 def _trainer(job: TrainingJob, config: TrainingConfig, start: Start, signals: StopSignals) -> pl.Trainer:
     """Lightning's trainer. Raises InputError for parameters that it does not know or that the machine cannot do."""
-    files = RunFiles(job.run_dir, start, 60 * config.model_params.checkpoint_minutes)
+    pace = Pace()
+    files = RunFiles(job.run_dir, start, pace, 60 * config.model_params.checkpoint_minutes)
+    steps = SeededSteps(config.model_params.seed)
+    require_accelerator(config.trainer_params)
+    use_tensor_cores()
     defaults: dict[str, Any] = {
         "logger": False,  # metrics.jsonl is the log
         "enable_checkpointing": False,  # RunFiles writes them
@@ -133,9 +145,10 @@ def _trainer(job: TrainingJob, config: TrainingConfig, start: Start, signals: St
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,  # the order is our own
         "default_root_dir": job.run_dir,
-        "callbacks": [SeededSteps(config.model_params.seed), files, LeaveOnSignal(signals, files)],
+        "callbacks": [steps, StopWhenDiverged(), files, LeaveOnSignal(signals, files), pace],
         "plugins": [AtomicCheckpointIO()],
         "precision": "auto",
+        **fast_defaults(config.trainer_params),
     }
     wanted = defaults | _known_parameters(config.trainer_params)
     wanted["precision"] = resolve_precision(wanted["precision"])
