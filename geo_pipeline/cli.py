@@ -53,7 +53,7 @@ def console() -> int:
     if command != "download":
         gc.set_threshold(1_000_000, 50, 100)
     code = main()
-    if "duckdb" not in sys.modules:  # which would complain, at the end of the process, of all that was not freed
+    if sys.modules.keys().isdisjoint({"duckdb", "triton"}):  # they would complain, at the end, of all that is not freed
         gc.freeze()
     return code
 
@@ -217,6 +217,8 @@ def check(_options: argparse.Namespace, profile: Profile, layout: Layout) -> int
     """Say what the profile describes; every missing input file is an error."""
     profile.require_inputs()
     profile.training_config()
+    if profile.scene_training:
+        profile.scene_config()
     print(f"{profile.name}: {profile.description}")
     for name, photo_set in profile.photo_sets.items():
         print(f"  {name}: {photo_set.role}, {photo_set.buckets} buckets, {photo_set.url_csv or photo_set.image_dir}")

@@ -64,6 +64,7 @@ ORIGINS: Mapping[str, Origin] = {
     "training_photos": Origin((f"{TABLES}.training:training_photos",), (ROLES, "keep_duplicates")),
     "validation_photos": Origin((f"{TABLES}.training:validation_photos",), (ROLES, "keep_duplicates")),
     "geo_model": Origin((f"{TABLES}.training:geo_model", "training.run:train"), ("training",)),
+    "scene_models": Origin((f"{TABLES}.scenes:scene_models", "training.run:train"), ("scene_training", "scenes")),
     "benchmark_predictions": Origin(
         (f"{TABLES}.benchmarks:benchmark_predictions",), ("evaluation.crops", "evaluation.combine", ROLES)
     ),
@@ -138,7 +139,12 @@ NOT_READ: Mapping[str, str] = {
     "checks.verify_again_days": "when stored photos are read again",
     "schedule.*": "when something runs",
     "world*": "where the bundled world's photos are served",
-    **{f"training.{key}": reason for key, reason in NOT_LEARNED.items() if key != "model_params.weights"},
+    **{
+        f"{config}.{key}": reason
+        for config in ("training", "scene_training")
+        for key, reason in NOT_LEARNED.items()
+        if key != "model_params.weights"
+    },
 }
 """Keys of a profile that are no part of any version, with the reason. Every other key stands in `ORIGINS`."""
 
@@ -172,9 +178,10 @@ def code_parts(entries: tuple[str, ...]) -> Mapping[str, str]:
 
 
 def flat_settings(profile: Profile) -> dict[str, Any]:
-    """Every value of a profile and of its training config by its dotted key; a path is the word `file`."""
+    """Every value of a profile and of its training configs by its dotted key; a path is the word `file`."""
     content = {name: getattr(profile, name) for name in type(profile).model_fields}
-    return dict(_leaves("", {**content, "training": profile.training_config()}))
+    scenes = {"scene_training": profile.scene_config()} if profile.scene_training else {}
+    return dict(_leaves("", {**content, "training": profile.training_config(), **scenes}))
 
 
 def reads(key: str, patterns: tuple[str, ...]) -> bool:

@@ -10,21 +10,28 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 
 from geo_pipeline.defs.pictures import png
 
 POLL_SECONDS = 1.0
+SCENE = "scene"
+"""Metadata of an observation of one scene's network; the names of its numbers begin with the scene."""
+
+Value = TypeVar("Value")
 
 
 @contextmanager
-def epochs_as_observations(context: dg.AssetExecutionContext, metrics_file: Path) -> Iterator[None]:
-    """Log an AssetObservation for each line that the file gets while the block runs."""
+def epochs_as_observations(
+    context: dg.AssetExecutionContext, metrics_file: Path, scene: str | None = None
+) -> Iterator[None]:
+    """Log an AssetObservation for each line that the file gets while the block runs; `scene`: whose network it is."""
     stop = threading.Event()
     already = len(read_metrics(metrics_file))
-    tail = threading.Thread(target=_tail, args=(context, metrics_file, already, stop), name="metrics-tail", daemon=True)
+    follow = (context, metrics_file, scene, already, stop)
+    tail = threading.Thread(target=_tail, args=follow, name="metrics-tail", daemon=True)
     tail.start()
     try:
         yield
@@ -41,7 +48,9 @@ def read_metrics(metrics_file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in complete.splitlines()]
 
 
-def _tail(context: dg.AssetExecutionContext, metrics_file: Path, seen: int, stop: threading.Event) -> None:
+def _tail(
+    context: dg.AssetExecutionContext, metrics_file: Path, scene: str | None, seen: int, stop: threading.Event
+) -> None:
     """Report new lines until told to stop, and once more after that."""
     finished = False
     while not finished:
@@ -50,7 +59,9 @@ def _tail(context: dg.AssetExecutionContext, metrics_file: Path, seen: int, stop
         if len(lines) < seen:  # the training began anew and with it the file
             seen = 0
         for line in lines[seen:]:
-            context.log_event(dg.AssetObservation(context.asset_key, metadata=observation_metadata(line)))
+            numbers = observation_metadata(line)
+            metadata = numbers if scene is None else {SCENE: scene, **of_scene(scene, numbers)}
+            context.log_event(dg.AssetObservation(context.asset_key, metadata=metadata))
         seen = len(lines)
 
 
@@ -63,6 +74,11 @@ def observation_metadata(line: Mapping[str, Any]) -> dict[str, float | int | str
         elif value is not None:
             flat[name] = value
     return flat
+
+
+def of_scene(scene: str, metadata: Mapping[str, Value]) -> dict[str, Value]:
+    """Metadata by names of one scene's own, so that the page draws a curve for each scene."""
+    return {f"{scene}_{name}": value for name, value in metadata.items()}
 
 
 def last_epoch_metadata(run_folder: Path) -> dict[str, dg.MarkdownMetadataValue | float | int | str]:

@@ -20,7 +20,9 @@ not good enough, to locate persons or to decide anything about them.
 """
 
 
-def model_card(config: TrainingConfig, geography: Geography, num_photos: Mapping[str, int], best: EpochMetrics) -> str:
+def model_card(
+    name: str, config: TrainingConfig, geography: Geography, num_photos: Mapping[str, int], best: EpochMetrics
+) -> str:
     """The card as Markdown. `num_photos`: how many photos each role really had; `best`: the kept epoch's metrics."""
     params = config.model_params
     cells = ", ".join(f"{name} {n:,}" for name, n in zip(geography.names, geography.num_classes, strict=True))
@@ -28,7 +30,7 @@ def model_card(config: TrainingConfig, geography: Geography, num_photos: Mapping
     optimizer = params.optimizer
     learning = f"{config.trainer_params['max_epochs']} epochs, batch {params.batch_size}, seed {params.seed}"
     lines = [
-        "# Model card: base(M, f*)",
+        f"# Model card: {name}",
         "",
         f"- network: {params.architecture} on pictures of {params.image_size} pixels",
         f"- photos (downloaded and labelled): {photos}",

@@ -77,7 +77,9 @@ def train(job: TrainingJob, signals: StopSignals | None = None) -> None:
             _fit(job, start, geography, photos, signals)
         best = best_epoch(job.run_dir / METRICS_FILE)
         counts = {role: len(each) for role, each in photos.items()}
-        write_text(job.run_dir / "model_card.md", model_card(job.resolved_config(), geography, counts, best))
+        write_text(
+            job.run_dir / "model_card.md", model_card(job.model_name, job.resolved_config(), geography, counts, best)
+        )
 
 
 def _fit(

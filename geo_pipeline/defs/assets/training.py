@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import dagster as dg
@@ -91,12 +93,7 @@ def geo_model(
     last checkpoint when the asset is materialized again.
     """
     layout = experiment.layout
-    job_file = _write_job(layout, experiment.profile.training)
-    command = [sys.executable, "-m", "geo_pipeline.training", "--job", str(job_file)]
-    with epochs_as_observations(context, layout.run(RUN) / "metrics.jsonl"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.PreviewWarning)  # of Pipes about parts of its own
-        warnings.filterwarnings("ignore", "AssetExecutionContext.run_id", DeprecationWarning)
-        training_process.run(context=context, command=command)
+    train_in_process(context, training_process, [(None, base_job(layout, experiment.profile.training))])
     checkpoint = layout.run(RUN) / "best.ckpt"
     return dg.MaterializeResult(
         data_version=dg.DataVersion(file_hash(checkpoint)[:32]),
@@ -108,9 +105,9 @@ def geo_model(
     )
 
 
-def _write_job(layout: Layout, config: Path) -> Path:
-    """The training process's order: which tables, shards and config, and where the run's files go."""
-    job = TrainingJob(
+def base_job(layout: Layout, config: Path) -> TrainingJob:
+    """The order for geo_model's training: which tables, shards and config, and where the run's files go."""
+    return TrainingJob(
         config=config,
         training_photos=layout.table("training_photos"),
         validation_photos=layout.table("validation_photos"),
@@ -120,4 +117,18 @@ def _write_job(layout: Layout, config: Path) -> Path:
         run_dir=layout.run(RUN),
         earlier=Earlier.REPEAT,  # whoever materializes after a change wants the change, without being asked again
     )
-    return job.write(layout.run(RUN) / "job.json")
+
+
+def train_in_process(
+    context: dg.AssetExecutionContext,
+    training_process: dg.PipesSubprocessClient,
+    jobs: Sequence[tuple[str | None, TrainingJob]],
+) -> None:
+    """Train jobs one after another in one process, each epoch an observation; a scene stands before its own job."""
+    files = [str(job.write(job.run_dir / "job.json")) for _, job in jobs]
+    with ExitStack() as following, warnings.catch_warnings():
+        for scene, job in jobs:
+            following.enter_context(epochs_as_observations(context, job.run_dir / "metrics.jsonl", scene))
+        warnings.simplefilter("ignore", dg.PreviewWarning)  # of Pipes about parts of its own
+        warnings.filterwarnings("ignore", "AssetExecutionContext.run_id", DeprecationWarning)
+        training_process.run(context=context, command=[sys.executable, "-m", "geo_pipeline.training", "--job", *files])
