@@ -150,7 +150,7 @@ class RunFiles(pl.Callback):
             validation=module.losses_by_name(module.validation_tally) if self._is_validated else {},
             accuracy=module.validation_accuracy() if self._is_validated else {},
             learning_rate=trainer.optimizers[0].param_groups[0]["lr"],
-            **asdict(self._pace.of_epoch(module)),
+            **asdict(self._pace.of_epoch()),
         )
 
 
