@@ -280,11 +280,14 @@ def migrate_buckets(_options: argparse.Namespace, profile: Profile, layout: Layo
     return 0
 
 
-def accuracy(_options: argparse.Namespace, _profile: Profile, layout: Layout) -> int:
-    """Print the accuracy table of the last benchmark and where the report is."""
+def accuracy(_options: argparse.Namespace, profile: Profile, layout: Layout) -> int:
+    """Print the accuracy table of the last benchmark, the published rows of its benchmarks, and where the report is."""
     from geo_pipeline.evaluation.accuracy import accuracy_text
+    from geo_pipeline.evaluation.published import comparison_text, comparisons
 
-    print(accuracy_text(read_table(layout.table("benchmark_accuracy"))))
+    table = read_table(layout.table("benchmark_accuracy"))
+    titles = {name: each.title for name, each in profile.photo_sets.items() if each.title}
+    print("\n\n".join([accuracy_text(table), *(comparison_text(each) for each in comparisons(table, titles))]))
     report = layout.reports / "report.html"
     if not report.exists():
         raise InputError(f"{report}: the report is not there; materialize `report` first")

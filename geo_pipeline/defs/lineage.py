@@ -72,7 +72,7 @@ ORIGINS: Mapping[str, Origin] = {
         (f"{TABLES}.benchmarks:benchmark_accuracy", "defs.checks:accuracy_reaches_its_floor"),
         ("evaluation.radii_km", "evaluation.bootstrap_samples", "evaluation.seed", "checks.accuracy_floors"),
     ),
-    "report": Origin((f"{TABLES}.benchmarks:report",), ("name", "description", ROLES)),
+    "report": Origin((f"{TABLES}.benchmarks:report",), ("name", "description", ROLES, "photo_sets.*.title")),
 }
 """Every asset, each after those it depends on."""
 
@@ -129,7 +129,6 @@ NOT_CONTENT: Mapping[str, str] = {
 
 NOT_READ: Mapping[str, str] = {
     "owners": "shown on the page",
-    "photo_sets.*.title": "shown in reports to come",
     "photo_sets.*.publisher": "told where a file is missing",
     "photo_sets.*.url_csv": "observed by content, as `url_files`",
     "photo_sets.*.image_dir": "observed by content, as `url_files`",
