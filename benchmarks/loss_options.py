@@ -79,16 +79,14 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     require_tables(options.profile, layout)
     jobs = {(name, seed): job_of(profile, layout, name, seed) for seed in options.seeds for name in options.only}
-    fingerprints = {key: job.identity().fingerprint for key, job in jobs.items()}
     print(f"{os.cpu_count()} cores, {options.threads} threads, torch {torch.__version__}; {results_file}", flush=True)
     for (name, seed), job in jobs.items():
-        if not found(results_file, fingerprints[name, seed]):
-            train(name, seed, job, options.threads)
-            shares = shares_of(job.run_dir / "best.ckpt", profile, layout)
-            result = Result(name, seed, fingerprints[name, seed], seconds_of(job), shares)
+        if not found(results_file, job.identity().fingerprint):
+            result = measure(name, seed, job, profile, layout, options.threads)
             append(results_file, result)
             print(f"{name}, seed {seed}: {result.seconds:.0f} s, {result.shares}", flush=True)
-    print_table([result for result in read_results(results_file) if result.fingerprint in fingerprints.values()])
+    wanted = {job.identity().fingerprint for job in jobs.values()}
+    print_table([result for result in read_results(results_file) if result.fingerprint in wanted])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -128,18 +126,17 @@ def job_of(profile: Profile, layout: Layout, name: str, seed: int) -> TrainingJo
     )
 
 
-def train(name: str, seed: int, job: TrainingJob, threads: int) -> None:
-    """Train in a process of its own, as the asset does."""
+def measure(name: str, seed: int, job: TrainingJob, profile: Profile, layout: Layout, threads: int) -> Result:
+    """Train in a process of its own, as the asset does, and ask for every benchmark photo."""
     begun = time.perf_counter()
     command = [sys.executable, "-m", "geo_pipeline.training", "--job", str(job.write(job.run_dir / "job.json"))]
     subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": str(threads)})
     print(f"{name}, seed {seed}: {time.perf_counter() - begun:.0f} s in all", flush=True)
-
-
-def seconds_of(job: TrainingJob) -> float:
-    """Those of all its epochs' steps."""
     lines = (job.run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return float(sum(json.loads(line)["seconds"] for line in lines))
+    seconds = sum(json.loads(line)["seconds"] for line in lines)
+    return Result(
+        name, seed, job.identity().fingerprint, seconds, shares_of(job.run_dir / "best.ckpt", profile, layout)
+    )
 
 
 def shares_of(checkpoint: Path, profile: Profile, layout: Layout) -> Shares:

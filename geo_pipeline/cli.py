@@ -53,7 +53,7 @@ def console() -> int:
     if command != "download":
         gc.set_threshold(1_000_000, 50, 100)
     code = main()
-    if "duckdb" not in sys.modules:  # which would complain, at the end of the process, of all that was not freed
+    if sys.modules.keys().isdisjoint({"duckdb", "triton"}):  # they would complain, at the end, of all that is not freed
         gc.freeze()
     return code
 
@@ -217,6 +217,8 @@ def check(_options: argparse.Namespace, profile: Profile, layout: Layout) -> int
     """Say what the profile describes; every missing input file is an error."""
     profile.require_inputs()
     profile.training_config()
+    if profile.scene_training:
+        profile.scene_config()
     print(f"{profile.name}: {profile.description}")
     for name, photo_set in profile.photo_sets.items():
         print(f"  {name}: {photo_set.role}, {photo_set.buckets} buckets, {photo_set.url_csv or photo_set.image_dir}")
@@ -278,11 +280,14 @@ def migrate_buckets(_options: argparse.Namespace, profile: Profile, layout: Layo
     return 0
 
 
-def accuracy(_options: argparse.Namespace, _profile: Profile, layout: Layout) -> int:
-    """Print the accuracy table of the last benchmark and where the report is."""
+def accuracy(_options: argparse.Namespace, profile: Profile, layout: Layout) -> int:
+    """Print the accuracy table of the last benchmark, the published rows of its benchmarks, and where the report is."""
     from geo_pipeline.evaluation.accuracy import accuracy_text
+    from geo_pipeline.evaluation.published import comparison_text, comparisons
 
-    print(accuracy_text(read_table(layout.table("benchmark_accuracy"))))
+    table = read_table(layout.table("benchmark_accuracy"))
+    titles = {name: each.title for name, each in profile.photo_sets.items() if each.title}
+    print("\n\n".join([accuracy_text(table), *(comparison_text(each) for each in comparisons(table, titles))]))
     report = layout.reports / "report.html"
     if not report.exists():
         raise InputError(f"{report}: the report is not there; materialize `report` first")

@@ -148,13 +148,16 @@ def _write(folder: Path, accuracy: pa.Table, predictions: pa.Table, left_out: pa
 
 
 def _report(accuracy: pa.Table) -> Iterator[str]:
-    """The table, and the intervals over authors where some are known."""
+    """The table, the intervals over authors where some are known, and published rows of benchmarks that have some."""
     from geo_pipeline.evaluation.accuracy import accuracy_text, intervals_over_authors_text
+    from geo_pipeline.evaluation.published import comparison_text, comparisons
 
     yield accuracy_text(accuracy)
     over_authors = intervals_over_authors_text(accuracy)
     if over_authors:
         yield f"\n95 % intervals over authors instead of photos:\n{over_authors}"
+    for comparison in comparisons(accuracy, {}):
+        yield f"\n{comparison_text(comparison)}"
     yield ""
 
 

@@ -34,9 +34,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train; the exit code."""
     from geo_pipeline.training.command import job_of_tables
-    from geo_pipeline.training.process import run_job
+    from geo_pipeline.training.process import run_jobs
 
-    return run_job(lambda: job_of_tables(options) if given_tables(options) else _job_of_profile(options))
+    return run_jobs(lambda: [job_of_tables(options) if given_tables(options) else _job_of_profile(options)])
 
 
 def _job_of_profile(options: argparse.Namespace) -> TrainingJob:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from geo_pipeline.defs.assets import benchmarks, cells, training
+from geo_pipeline.defs.assets import benchmarks, cells, scenes, training
 from geo_pipeline.defs.assets.photos import build_bucket_assets, photo_manifest, photo_metadata
 from geo_pipeline.defs.cell_checks import build_cell_checks
 from geo_pipeline.defs.checks import all_checks
@@ -53,6 +53,7 @@ def build_definitions(profile: Profile, layout: Layout) -> dg.Definitions:
         training.training_photos,
         training.validation_photos,
         training.geo_model,
+        *scenes.build_scene_assets(profile),
         benchmarks.benchmark_predictions,
         benchmarks.benchmark_accuracy,
         benchmarks.report,

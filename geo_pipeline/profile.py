@@ -21,8 +21,8 @@ from geo_pipeline.errors import InputError
 from geo_pipeline.evaluation.settings import EvaluationSettings
 from geo_pipeline.photos.photo_sets import PhotoSet
 from geo_pipeline.photos.settings import PhotoSetSettings, Role
-from geo_pipeline.training.config import TrainingConfig
-from geo_pipeline.training.config_file import load_config
+from geo_pipeline.training.config import SceneTrainingConfig, TrainingConfig
+from geo_pipeline.training.config_file import load_config, load_scene_config
 from geo_pipeline.typed_yaml import read_yaml, validated
 from geo_pipeline.world.settings import WorldSettings
 
@@ -80,6 +80,9 @@ class Profile(BaseModel):
     crawl: CrawlSettings = Field(default_factory=CrawlSettings)
     partitionings: dict[str, PartitioningSource] = Field(description="partitionings by name, coarse first")
     training: Path = Field(description="the training config, a YAML file")
+    scene_training: Path | None = Field(
+        default=None, description="the config of one more network for each scene, a YAML file; absent: none is trained"
+    )
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
     checks: ChecksSettings = Field(default_factory=ChecksSettings)
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
@@ -95,6 +98,8 @@ class Profile(BaseModel):
                 raise ValueError(f"photo_sets: none has the role {role}; give at least one")
         if tuple(self.partitionings) != ("coarse", "middle", "fine"):
             raise ValueError("partitionings: expected exactly coarse, middle, fine, in this order")
+        if self.scene_training and not self.scenes:
+            raise ValueError("scene_training: expected at least one scene under `scenes`, found none")
         made = [each for each in self.partitionings.values() if isinstance(each, PartitioningSettings)]
         for coarser, finer in pairwise(made):
             if finer.img_min < coarser.img_min or finer.img_max > coarser.img_max:
@@ -119,6 +124,12 @@ class Profile(BaseModel):
     def training_config(self) -> TrainingConfig:
         """The training config that the profile names."""
         return load_config(self.training)
+
+    def scene_config(self) -> SceneTrainingConfig:
+        """The config of the scene networks. Raises InputError if the profile has none."""
+        if self.scene_training is None:
+            raise InputError(f"profile {self.name}: no scene networks; `scene_training` names their config")
+        return load_scene_config(self.scene_training)
 
     def require_inputs(self) -> None:
         """Raise one InputError that names every missing input file, its expected form and where to get it."""
@@ -185,6 +196,10 @@ class Layout:
     def run(self, name: str) -> Path:
         """The folder of a training run."""
         return self.folder / "models" / name
+
+    def scene_run(self, scene: str) -> Path:
+        """The folder of the training run of a scene's network."""
+        return self.run(f"scene_{scene}")
 
     @property
     def checkpoint(self) -> Path:

@@ -45,6 +45,16 @@ def write_profile(small_world: tuple[Path, int], tmp_path: Path) -> Callable[...
     return profile_writer(small_world, tmp_path / "small.yaml")
 
 
+@pytest.fixture
+def scene_config(tmp_path: Path) -> Path:
+    """A config of scene networks for the few photos of the small world."""
+    content = yaml.safe_load((PROJECT_FOLDER / "resources" / "training" / "ci_isn.yml").read_text("utf-8"))
+    content["scene_params"] = {"min_probability": 0.05, "min_photos": 1}
+    path = tmp_path / "isn.yml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return path
+
+
 def profile_writer(world: tuple[Path, int], path: Path) -> Callable[..., Path]:
     """A function that writes a profile of a small world to `path`, with changes at dotted keys."""
     folder, port = world
@@ -53,6 +63,7 @@ def profile_writer(world: tuple[Path, int], path: Path) -> Callable[..., Path]:
         content: dict[str, Any] = yaml.safe_load((PROJECT_FOLDER / "resources" / "ci.yaml").read_text("utf-8"))
         content["name"] = "small"
         content["training"] = str(PROJECT_FOLDER / "resources" / content["training"])
+        content.pop("scene_training")  # it would double the time of every test that trains: see `scene_config`
         content["crawl"]["allow_origins"] = [f"127.0.0.1:{port}"]
         content["world"] = {"port": port, "lists": str(folder)}
         content["checks"] = {"min_ok_percent": 50, "max_rejected_percent": 0}

@@ -64,6 +64,7 @@ ORIGINS: Mapping[str, Origin] = {
     "training_photos": Origin((f"{TABLES}.training:training_photos",), (ROLES, "keep_duplicates")),
     "validation_photos": Origin((f"{TABLES}.training:validation_photos",), (ROLES, "keep_duplicates")),
     "geo_model": Origin((f"{TABLES}.training:geo_model", "training.run:train"), ("training",)),
+    "scene_models": Origin((f"{TABLES}.scenes:scene_models", "training.run:train"), ("scene_training", "scenes")),
     "benchmark_predictions": Origin(
         (f"{TABLES}.benchmarks:benchmark_predictions",), ("evaluation.crops", "evaluation.combine", ROLES)
     ),
@@ -71,7 +72,7 @@ ORIGINS: Mapping[str, Origin] = {
         (f"{TABLES}.benchmarks:benchmark_accuracy", "defs.checks:accuracy_reaches_its_floor"),
         ("evaluation.radii_km", "evaluation.bootstrap_samples", "evaluation.seed", "checks.accuracy_floors"),
     ),
-    "report": Origin((f"{TABLES}.benchmarks:report",), ("name", "description", ROLES)),
+    "report": Origin((f"{TABLES}.benchmarks:report",), ("name", "description", ROLES, "photo_sets.*.title")),
 }
 """Every asset, each after those it depends on."""
 
@@ -95,7 +96,6 @@ NOT_CONTENT: Mapping[str, str] = {
     "training.stopping": "when a training is interrupted",
     "training.provenance": "what is recorded about a training",
     "training.model_card": "what is told of a model",
-    "training.reports": "what is told of a training",
     "source_code": "how versions are made",
     "lock": "who may run",
     "defs.making": "what is recorded about an asset",
@@ -129,7 +129,6 @@ NOT_CONTENT: Mapping[str, str] = {
 
 NOT_READ: Mapping[str, str] = {
     "owners": "shown on the page",
-    "photo_sets.*.title": "shown in reports to come",
     "photo_sets.*.publisher": "told where a file is missing",
     "photo_sets.*.url_csv": "observed by content, as `url_files`",
     "photo_sets.*.image_dir": "observed by content, as `url_files`",
@@ -139,7 +138,12 @@ NOT_READ: Mapping[str, str] = {
     "checks.verify_again_days": "when stored photos are read again",
     "schedule.*": "when something runs",
     "world*": "where the bundled world's photos are served",
-    **{f"training.{key}": reason for key, reason in NOT_LEARNED.items() if key != "model_params.weights"},
+    **{
+        f"{config}.{key}": reason
+        for config in ("training", "scene_training")
+        for key, reason in NOT_LEARNED.items()
+        if key != "model_params.weights"
+    },
 }
 """Keys of a profile that are no part of any version, with the reason. Every other key stands in `ORIGINS`."""
 
@@ -173,9 +177,10 @@ def code_parts(entries: tuple[str, ...]) -> Mapping[str, str]:
 
 
 def flat_settings(profile: Profile) -> dict[str, Any]:
-    """Every value of a profile and of its training config by its dotted key; a path is the word `file`."""
+    """Every value of a profile and of its training configs by its dotted key; a path is the word `file`."""
     content = {name: getattr(profile, name) for name in type(profile).model_fields}
-    return dict(_leaves("", {**content, "training": profile.training_config()}))
+    scenes = {"scene_training": profile.scene_config()} if profile.scene_training else {}
+    return dict(_leaves("", {**content, "training": profile.training_config(), **scenes}))
 
 
 def reads(key: str, patterns: tuple[str, ...]) -> bool:

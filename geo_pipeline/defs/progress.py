@@ -15,13 +15,12 @@ from contextlib import contextmanager, suppress
 import dagster as dg
 
 from geo_pipeline.defs.history import failure_message
+from geo_pipeline.defs.metrics import SCENE
 from geo_pipeline.defs.orphans import LAUNCHED_TAG
 
 POLL_SECONDS = 0.5
 SHOWN_NUMBERS = (
     "epoch",
-    "step",
-    "steps_per_epoch",
     "train_loss",
     "validation_loss",
     "accuracy_hierarchy_200",
@@ -93,7 +92,10 @@ def progress_line(event: dg.DagsterEvent) -> str | None:
 
 
 def _numbers(event: dg.DagsterEvent) -> str:
-    """Those numbers of an observation that fit on a line."""
+    """Those numbers of an observation that fit on a line, after the scene that they are about if there is one."""
     metadata = event.asset_observation_data.asset_observation.metadata
-    known = {name: metadata[name].value for name in SHOWN_NUMBERS if name in metadata}
-    return ", ".join(f"{name} {value:.4g}" for name, value in known.items() if isinstance(value, int | float))
+    scene = str(metadata[SCENE].value) if SCENE in metadata else None
+    names = {name: name if scene is None else f"{scene}_{name}" for name in SHOWN_NUMBERS}
+    known = {name: metadata[key].value for name, key in names.items() if key in metadata}
+    text = ", ".join(f"{name} {value:.4g}" for name, value in known.items() if isinstance(value, int | float))
+    return text if scene is None else f"{scene}: {text}"

@@ -23,7 +23,7 @@ from geo_pipeline.photos.url_lists import id_hashes
 from geo_pipeline.profile import Layout
 
 if TYPE_CHECKING:
-    from geo_pipeline.evaluation.report import CrawlOutcome, ReportContents, SamplePhoto
+    from geo_pipeline.evaluation.report_contents import CrawlOutcome, ReportContents, SamplePhoto
 
 SAMPLES_OF_EACH_BENCHMARK = 12
 
@@ -39,7 +39,7 @@ def report_contents(
     run_metrics: Sequence[Mapping[str, Any]],
 ) -> ReportContents:
     """Everything that the report of an experiment shows, from its tables and shards."""
-    from geo_pipeline.evaluation.report import ReportContents
+    from geo_pipeline.evaluation.report_contents import ReportContents
 
     profile = experiment.profile
     return ReportContents(
@@ -48,7 +48,9 @@ def report_contents(
         accuracy=accuracy,
         predictions=predictions,
         cells=cells,
+        titles={name: each.title for name, each in profile.photo_sets.items() if each.title},
         cell_page="cells.html",
+        game_page=_game_page(experiment.layout),
         samples=[
             sample
             for name in profile.sets_of(Role.BENCHMARK)
@@ -66,11 +68,17 @@ def report_contents(
     )
 
 
+def _game_page(layout: Layout) -> str:
+    """The game's page as the report leads to it; empty where none was built."""
+    page = layout.game / "index.html"
+    return page.relative_to(layout.reports).as_posix() if page.exists() else ""
+
+
 def _samples(
     benchmark: str, predictions: pa.Table, manifest: pa.Table, metadata: pa.Table, layout: Layout
 ) -> Iterator[SamplePhoto]:
     """Some photos of a benchmark with the answers of f*."""
-    from geo_pipeline.evaluation.report import SamplePhoto
+    from geo_pipeline.evaluation.report_contents import SamplePhoto
     from geo_pipeline.shards.reader import ShardReader
 
     stored = downloaded_with_coordinates(manifest, metadata, benchmark)
@@ -94,7 +102,7 @@ def _samples(
 
 def _outcomes(manifest: pa.Table) -> Iterator[CrawlOutcome]:
     """How many photos of each set ended with each status."""
-    from geo_pipeline.evaluation.report import CrawlOutcome
+    from geo_pipeline.evaluation.report_contents import CrawlOutcome
 
     counts = query_tables(
         "select photo_set, status, count(*) as num_photos from manifest group by all order by all", manifest=manifest

@@ -19,6 +19,7 @@ from geo_pipeline.planning.holdout import BORDER_KM, HELD_OUT_LEVEL, Share
 from geo_pipeline.planning.origins import not_public
 from geo_pipeline.planning.suggestions import (
     MOST_REJECTED_PERCENT,
+    SCENE_CONFIGS,
     SuggestedPartitioning,
     suggest_buckets,
     suggest_tolerance,
@@ -156,6 +157,10 @@ def _training(found: Findings) -> Iterator[str]:
         "pixels that two processor cores train in minutes; it was made for views of the earth and mirrors no picture."
     )
     yield f"training: {_scalar(_reference(config, found.output.parent))}"
+    if found.scenes:
+        scenes = config.with_name(SCENE_CONFIGS[config.name])
+        yield from _comment("One more network for each scene, fine-tuned on its photos; remove the # to train them.")
+        yield f"# scene_training: {_scalar(_reference(scenes, found.output.parent))}"
     yield "evaluation:"
     yield "  crops: 5"
 

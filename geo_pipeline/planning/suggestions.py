@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -84,6 +85,10 @@ def suggest_buckets(num_photos: Mapping[str, int], most: int) -> dict[str, int]:
         if sum(buckets.values()) <= most:
             return buckets
         per_bucket *= 1.1
+
+
+SCENE_CONFIGS: Mapping[str, str] = MappingProxyType({"baseM.yml": "isn.yml", "world.yml": "world_isn.yml"})
+"""For each training config that is suggested the one of its scene networks."""
 
 
 def suggest_training_config(num_photos: int) -> str:

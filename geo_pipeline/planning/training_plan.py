@@ -33,6 +33,7 @@ class TrainingPlan:
     """A training: `num_photos` are those downloaded and labelled if `is_downloaded`, else at most so many.
 
     `num_classes` by partitioning, None until its cells are made; `num_parameters` is None as long as one of them is.
+    `scenes`: those that get a network of their own, for `scene_epochs` each.
     """
 
     num_photos: int
@@ -45,6 +46,8 @@ class TrainingPlan:
     batch_size: int
     steps_per_epoch: int
     steps: int
+    scenes: tuple[str, ...]
+    scene_epochs: int
 
 
 def training_plan(profile: Profile, layout: Layout, most_photos: int) -> TrainingPlan:
@@ -70,6 +73,8 @@ def training_plan(profile: Profile, layout: Layout, most_photos: int) -> Trainin
         batch_size=params.batch_size,
         steps_per_epoch=steps,
         steps=steps * epochs,
+        scenes=tuple(profile.scenes) if profile.scene_training else (),
+        scene_epochs=int(profile.scene_config().trainer_params["max_epochs"]) if profile.scene_training else 0,
     )
 
 

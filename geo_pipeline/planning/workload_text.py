@@ -95,6 +95,9 @@ def _training_notes(training: TrainingPlan) -> Iterator[str]:
         f"       {training.num_photos:,} photos{most}; {training.epochs} epochs of {training.steps_per_epoch:,} steps "
         f"with {training.batch_size} photos: {training.steps:,} steps"
     )
+    if training.scenes:
+        epochs = f"{training.scene_epochs} epoch{'s' if training.scene_epochs > 1 else ''}"
+        yield f"       then for {epochs} a network for each scene: {', '.join(training.scenes)}"
 
 
 def _classes(training: TrainingPlan) -> str:

@@ -16,28 +16,34 @@ from geo_pipeline.errors import InputError
 from geo_pipeline.training.command import job_of_tables, start_options
 from geo_pipeline.training.job import TrainingJob
 from geo_pipeline.training.options import add_options, given_tables
-from geo_pipeline.training.process import run_job
+from geo_pipeline.training.process import run_jobs
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Train one job and return the exit code."""
+    """Train and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m geo_pipeline.training", description="Train a network.")
-    parser.add_argument("--job", type=Path, metavar="FILE", help="job file (JSON), as TrainingJob.write makes it")
+    parser.add_argument(
+        "--job",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="job files (JSON), as TrainingJob.write makes them; several are trained one after another",
+    )
     add_options(parser)
     options, unknown = parser.parse_known_args(with_hyphens(arguments, command_first=False))
     if unknown:
         parser.error(unknown_argument(unknown[0].partition("=")[0], parser))
-    return run_job(lambda: _job(options))
+    return run_jobs(lambda: _jobs(options))
 
 
-def _job(options: argparse.Namespace) -> TrainingJob:
-    """The job that the options describe. Raises InputError if they describe none."""
+def _jobs(options: argparse.Namespace) -> list[TrainingJob]:
+    """The jobs that the options describe. Raises InputError if they describe none."""
     if options.job is None and not given_tables(options):
         raise InputError("nothing to train: give --job, or --config, --output and the tables (--help)")
     if options.job is None:
-        return job_of_tables(options)
-    job = TrainingJob.read(options.job)
-    return job.model_copy(update=start_options(options)) if options.fresh or options.from_weights else job
+        return [job_of_tables(options)]
+    update = start_options(options) if options.fresh or options.from_weights else {}
+    return [TrainingJob.read(path).model_copy(update=update) for path in options.job]
 
 
 if __name__ == "__main__":

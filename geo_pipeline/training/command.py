@@ -20,9 +20,7 @@ from geo_pipeline.errors import InputError
 from geo_pipeline.store import read_table, write_table
 from geo_pipeline.training.config_file import load_config
 from geo_pipeline.training.inputs import read_photos
-from geo_pipeline.training.job import Earlier, TrainingJob
-
-INPUTS_FOLDER = "inputs"
+from geo_pipeline.training.job import INPUTS_FOLDER, Earlier, TrainingJob
 
 
 def job_of_tables(options: argparse.Namespace) -> TrainingJob:

@@ -8,9 +8,9 @@ the file (config_file.py). The one idea: hyper-parameters only. Which photos and
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from geo_pipeline.model.settings import NetworkSettings
 
@@ -120,3 +120,26 @@ class TrainingConfig(BaseModel):
     trainer_params: dict[str, Any] = Field(
         description="parameters of lightning.pytorch.Trainer; max_epochs is required"
     )
+
+
+class SceneParams(BaseModel):
+    """Which photos teach the network of a scene. The default is the paper's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_probability: float = Field(
+        default=0.3, ge=0, lt=1, description="a photo teaches the networks of all scenes whose probability exceeds this"
+    )
+    min_photos: int = Field(default=100, ge=1, description="a scene with fewer training photos is an error")
+
+
+class SceneTrainingConfig(TrainingConfig):
+    """The config of scene networks: that of a training, and which photos are a scene's."""
+
+    scene_params: SceneParams = Field(default_factory=SceneParams)
+
+    @model_validator(mode="after")
+    def _begins_with_the_base(self) -> Self:
+        if self.model_params.weights is not None:
+            raise ValueError("model_params.weights: scene networks begin with the weights of geo_model; leave it out")
+        return self

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from geo_pipeline.errors import InputError
-from geo_pipeline.training.config import TrainingConfig
+from geo_pipeline.training.config import SceneTrainingConfig, TrainingConfig
 from geo_pipeline.typed_yaml import parse_yaml, read_yaml, unknown_key, validated
 
 SECTIONS = {"model": "model_params", "trainer": "trainer_params"}
@@ -23,6 +23,11 @@ SECTIONS = {"model": "model_params", "trainer": "trainer_params"}
 
 PROVENANCE = ("fingerprint", "inputs", "files", "versions", "machine", "started_from")
 """What a run's hparams.yaml holds beside its config; passed over, so that the file is a config itself."""
+
+SCENE_SECTION = "scene_params"
+"""The section that only the config of scene networks has."""
+
+Config = TypeVar("Config", bound=TrainingConfig)
 
 NOT_LEARNED: Mapping[str, str] = {
     "model_params.loader.num_workers": "how photos are fed, not which",
@@ -49,18 +54,28 @@ NOT_LEARNED: Mapping[str, str] = {
 def load_config(path: Path, changes: Sequence[str] = ()) -> TrainingConfig:
     """Read a training config, with changes of the form `model.optimizer.learning_rate=0.1` (values are YAML).
 
-    A relative path of weights is taken from the config's folder, in a change from the working folder. Raises
+    A relative path of weights is taken from the config's folder, in a change from the working folder. The config of
+    scene networks is one too: its `scene_params`, which choose among a profile's photos, are passed over. Raises
     InputError naming the file, each wrong key and what was expected.
     """
+    return _load(TrainingConfig, path, changes, passed_over=(*PROVENANCE, SCENE_SECTION))
+
+
+def load_scene_config(path: Path) -> SceneTrainingConfig:
+    """Read the config of scene networks. Raises InputError as `load_config` does."""
+    return _load(SceneTrainingConfig, path, (), passed_over=PROVENANCE)
+
+
+def _load(model: type[Config], path: Path, changes: Sequence[str], passed_over: Sequence[str]) -> Config:
     content = read_yaml(path, "no such training config")
     if isinstance(content, dict):
         content = _with_absolute_weights(content, path.parent)
-        content = {key: value for key, value in content.items() if key not in PROVENANCE}
+        content = {key: value for key, value in content.items() if key not in passed_over}
         for change in changes:
             content = _changed(content, change)
         content = _with_absolute_weights(content, Path.cwd())
     source = f"{path} with {' '.join(f'--set {change}' for change in changes)}" if changes else str(path)
-    config = validated(TrainingConfig, content, source, "training config")
+    config = validated(model, content, source, "training config")
     _require_max_epochs(source, config)
     return config
 

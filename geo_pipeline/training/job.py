@@ -19,6 +19,9 @@ from geo_pipeline.training.config import TrainingConfig
 from geo_pipeline.training.config_file import learned_settings, load_config
 from geo_pipeline.training.identity import FROM_WEIGHTS, Identity
 
+INPUTS_FOLDER = "inputs"
+"""Where, in a run's folder, tables stand that were made for this run alone."""
+
 WHERE_STORED = ("shard", "offset", "length")
 """Columns that say where a photo lies: a photo that moves to another shard is still the same photo."""
 
@@ -55,6 +58,11 @@ class TrainingJob(BaseModel):
     from_weights: Path | None = Field(
         default=None, description="a checkpoint of ours whose weights are the first ones; heads only for the same cells"
     )
+    code: str | None = Field(
+        default=None,
+        description="a version of the code that trains; with one, no other version's training is continued",
+    )
+    model_name: str = Field(default="base(M, f*)", description="what the model card calls the network")
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -85,7 +93,8 @@ class TrainingJob(BaseModel):
             raise InputError("tables of the training job are missing; materialize them first:\n" + "\n".join(missing))
         tables = {name: _content_hash(path) for name, path in self.tables()}
         weights = {"weights": self.resolved_config().model_params.weights, FROM_WEIGHTS: self.from_weights}
-        return tables | {name: _weights_hash(path) for name, path in weights.items() if path is not None}
+        code = {} if self.code is None else {"code": self.code}
+        return tables | {name: _weights_hash(path) for name, path in weights.items() if path is not None} | code
 
     def identity(self) -> Identity:
         """What the training learns from, and how."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn import functional
 
 NO_LABEL = -1
@@ -26,6 +26,24 @@ class HeadLosses(NamedTuple):
     def means(self) -> Tensor:
         """Mean cross-entropy of each head over its labelled photos, float32[heads]; 0 for a head that has none."""
         return self.sums / self.counts.clamp(min=1)
+
+
+def parts_of_means(losses: HeadLosses) -> Tensor:
+    """What this process adds to the mean of each head over all processes' photos, float32[heads].
+
+    Times the number of processes: DDP averages their gradients, and so does whoever averages these. Alone it is
+    `losses.means()`. Every process must call this.
+    """
+    if not in_several_processes():
+        return losses.means()
+    counts = losses.counts.clone()
+    distributed.all_reduce(counts)
+    return losses.sums * distributed.get_world_size() / counts.clamp(min=1)
+
+
+def in_several_processes() -> bool:
+    """Whether this process trains together with others."""
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
 
 def head_losses(logits: Sequence[Tensor], labels: Tensor, targets: Sequence[Tensor | None] | None = None) -> HeadLosses:

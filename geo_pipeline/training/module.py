@@ -27,7 +27,7 @@ from geo_pipeline.training.config import ModelParams, OptimizerSettings
 from geo_pipeline.training.data import Batch
 from geo_pipeline.training.hardware import resolve_compile
 from geo_pipeline.training.label_smoothing import LabelSmoothing
-from geo_pipeline.training.loss import combined_loss, head_losses
+from geo_pipeline.training.loss import NO_LABEL, HeadLosses, combined_loss, head_losses, parts_of_means
 from geo_pipeline.training.metrics import accuracy_percent, concatenated
 from geo_pipeline.training.schedule import learning_rate_factor
 from geo_pipeline.training.tallies import AnswerTally, LossTally
@@ -65,9 +65,16 @@ class GeoModule(pl.LightningModule):
 
     def training_step(self, batch: Batch) -> Tensor:
         """The loss of a batch."""
-        losses = head_losses(self.network(batch.images), batch.labels, self._smoothing(batch.labels))
+        losses = self._losses(batch)
         self.train_tally.add(losses, len(batch.images))
-        return combined_loss(losses.means(), self.params.loss)
+        return combined_loss(parts_of_means(losses), self.params.loss)
+
+    def _losses(self, batch: Batch) -> HeadLosses:
+        """Of a batch; without a photo (all were damaged) they are nothing, and so are their gradients."""
+        if not len(batch.images):
+            nothing = 0.0 * torch.stack([weights.sum() for weights in self.network.parameters()]).sum()
+            return HeadLosses(nothing.repeat(batch.labels.shape[1]), (batch.labels != NO_LABEL).sum(dim=0))
+        return head_losses(self.network(batch.images), batch.labels, self._smoothing(batch.labels))
 
     def optimizer_step(
         self,
@@ -88,6 +95,8 @@ class GeoModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch) -> None:
         """Add a batch to the validation's tallies: plain cross-entropies, whatever the training's targets."""
+        if not len(batch.images):
+            return
         logits = self.kept_network(batch.images)
         self.validation_tally.add(head_losses(logits, batch.labels), len(batch.images))
         self.answers.answers.append(answers_of([head.log_softmax(dim=1) for head in logits], self.geography))
@@ -99,15 +108,15 @@ class GeoModule(pl.LightningModule):
         self.answers = AnswerTally()
 
     def losses_by_name(self, tally: LossTally) -> dict[str, float]:
-        """The combined loss as `loss`, and each head's."""
-        means = tally.means()
+        """The combined loss as `loss`, and each head's, over the photos of all processes."""
+        means = tally.of_all_processes(self.device).means()
         heads = dict(zip(self.geography.names, means.tolist(), strict=True))
         return {"loss": combined_loss(means, self.params.loss).item(), **heads}
 
     def validation_accuracy(self) -> dict[str, dict[str, float]]:
         """Percent of the validation photos within each radius, by `p_key` and radius."""
-        coordinates = np.concatenate(self.answers.coordinates)
-        return accuracy_percent(concatenated(self.answers.answers), coordinates, self.geography)
+        tally = self.answers.of_all_processes()
+        return accuracy_percent(concatenated(tally.answers), np.concatenate(tally.coordinates), self.geography)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer, and the schedule that sets its learning rate before each step."""
@@ -118,14 +127,15 @@ class GeoModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what prediction needs, and the sums of an epoch that is not complete."""
         section = checkpoint_section(self.params, self.geography)
-        section["train_tally"] = self.train_tally.to_state()
+        section["train_tally"] = self.train_tally.of_all_processes(self.device).to_state()
         if "optimizer_states" not in checkpoint:  # to be used, not to be resumed
             checkpoint["state_dict"] = self.kept_network.state_dict(prefix=NETWORK_PREFIX)
         checkpoint[SECTION] = checkpoint.get(SECTION, {}) | section
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the sums of the epoch that was interrupted."""
-        self.train_tally = LossTally(**checkpoint[SECTION]["train_tally"])
+        """Go on with the sums of the epoch that was interrupted; of several processes the first one has them all."""
+        if self.global_rank == 0:
+            self.train_tally = LossTally(**checkpoint[SECTION]["train_tally"])
 
     def begin_training_tally(self) -> None:
         """Forget the sums of the last epoch."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import lightning.pytorch as pl
 import torch
 
-from geo_pipeline.training.module import GeoModule, geo_module
+from geo_pipeline.training.data import Batch
+from geo_pipeline.training.module import geo_module
 from geo_pipeline.training.utilisation import peak_flops, training_flops
 
 
@@ -22,7 +23,7 @@ class EpochPace:
 
     `waiting_share`: of these seconds, for the next batch (on a GPU, which computes meanwhile, that is the most it can
     have been idle for want of data); `peak_memory_bytes`: of the GPU; `model_flops_utilisation`: arithmetic done, as a
-    share of what the GPU could do, 0 to 1.
+    share of what the GPU could do, 0 to 1. Photos are those of all processes, the rest is of this one and its GPU.
     """
 
     seconds: float
@@ -40,13 +41,14 @@ class Pace(pl.Callback):
         self._seconds = 0.0
         self._waiting = 0.0
         self._asked = 0.0
-        self._photos_before = 0
+        self._photos = 0
+        self._num_processes = 1
         self._photos_at_peak: float | None = None
         self._device = torch.device("cpu")
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Find how many photos a second the GPU could learn from, before the network is compiled."""
-        self._device = trainer.strategy.root_device
+        self._device, self._num_processes = trainer.strategy.root_device, trainer.world_size
         if self._device.type == "cuda":
             peak = peak_flops(torch.cuda.get_device_name(self._device), str(trainer.precision))
             needed = training_flops(geo_module(pl_module).network, geo_module(pl_module).params.image_size)
@@ -57,8 +59,8 @@ class Pace(pl.Callback):
         self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Start the epoch's clock; its photos may have begun in an interrupted run."""
-        self._photos_before = geo_module(pl_module).train_tally.num_photos
+        """Start the epoch's clock, perhaps in the middle of an epoch that an interrupted run began."""
+        self._photos = 0
         self._waiting = 0.0
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
@@ -79,23 +81,24 @@ class Pace(pl.Callback):
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,  # noqa: ARG002
         outputs: object,  # noqa: ARG002
-        batch: object,  # noqa: ARG002
+        batch: Batch,
         batch_idx: int,  # noqa: ARG002
     ) -> None:
         """The next batch is asked for; after the last one a GPU may have work left."""
+        self._photos += len(batch.images)
         if trainer.is_last_batch and self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         self._asked = time.monotonic()
         self._seconds = self._asked - self._started
 
-    def of_epoch(self, module: GeoModule) -> EpochPace:
-        """The pace so far."""
+    def of_epoch(self) -> EpochPace:
+        """The pace so far; of several processes, which keep in step, this one's share of the photos stands for all."""
         seconds = max(self._seconds, 1e-9)
-        photos_per_second = (module.train_tally.num_photos - self._photos_before) / seconds
+        photos_per_second = self._photos / seconds
         on_gpu = self._device.type == "cuda"
         return EpochPace(
             seconds=self._seconds,
-            photos_per_second=photos_per_second,
+            photos_per_second=photos_per_second * self._num_processes,
             waiting_share=self._waiting / seconds,
             peak_memory_bytes=torch.cuda.max_memory_allocated(self._device) if on_gpu else None,
             model_flops_utilisation=photos_per_second / self._photos_at_peak if self._photos_at_peak else None,

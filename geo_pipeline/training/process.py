@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from geo_pipeline.errors import explain
@@ -23,8 +23,8 @@ _PIPES_CONTEXT = "DAGSTER_PIPES_CONTEXT"
 _LOGGER = "geo_pipeline"
 
 
-def run_job(make_job: Callable[[], TrainingJob]) -> int:
-    """Make a job, train it, and return the exit code."""
+def run_jobs(make_jobs: Callable[[], Sequence[TrainingJob]]) -> int:
+    """Make some jobs, train one after another, and return the exit code."""
     from_dagster = _PIPES_CONTEXT in os.environ
     if from_dagster:
         leave_with_parent()
@@ -33,7 +33,8 @@ def run_job(make_job: Callable[[], TrainingJob]) -> int:
         with StopSignals(PATIENCE + from_dagster) as signals, _dagster_pipes():
             from geo_pipeline.training.run import train
 
-            train(make_job(), signals)
+            for job in make_jobs():
+                train(job, signals)
     except TrainingInterruptedError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 128 + error.signal_number

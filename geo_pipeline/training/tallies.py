@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 from geo_pipeline.model.prediction import Answer
-from geo_pipeline.training.loss import HeadLosses
+from geo_pipeline.training.loss import HeadLosses, in_several_processes
 
 
 @dataclass
@@ -42,6 +43,16 @@ class LossTally:
         """Mean loss of each head over its labelled photos, float32[heads], on the CPU."""
         return HeadLosses(self.sums, self.counts).means().cpu()
 
+    def of_all_processes(self, device: torch.device) -> Self:
+        """The sums over all processes; every process must call this."""
+        if not in_several_processes():
+            return self
+        sums, counts = self.sums.to(device, copy=True), self.counts.to(device, copy=True)
+        photos = torch.tensor(self.num_photos, device=device)
+        for each in (sums, counts, photos):
+            distributed.all_reduce(each)
+        return type(self)(sums, counts, int(photos))
+
     def to_state(self) -> dict[str, Any]:
         """Tensors on the CPU and plain values, for a checkpoint; `LossTally(**state)` is the inverse."""
         return {"sums": self.sums.cpu(), "counts": self.counts.cpu(), "num_photos": self.num_photos}
@@ -52,4 +63,13 @@ class AnswerTally:
     """The answers of a validation so far, with the true coordinates."""
 
     answers: list[dict[str, Answer]] = field(default_factory=list)
-    coordinates: list[np.ndarray[Any, np.dtype[np.float64]]] = field(default_factory=list)
+    coordinates: list[npt.NDArray[np.float64]] = field(default_factory=list)
+
+    def of_all_processes(self) -> Self:
+        """The answers of all processes, those of the first one first; every process must call this."""
+        if not in_several_processes():
+            return self
+        parts: list[Self] = [self] * distributed.get_world_size()
+        distributed.all_gather_object(parts, self)
+        answers = [answer for part in parts for answer in part.answers]
+        return type(self)(answers, [coordinate for part in parts for coordinate in part.coordinates])

@@ -58,6 +58,18 @@ def test_what_a_step_reports_while_it_runs_is_shown_without_the_numbers_that_fit
     assert lines[1].endswith("  geo_model: epoch 3, train_loss 1.235")
 
 
+def test_an_epoch_of_a_scene_is_shown_after_the_scenes_name() -> None:
+    @dg.asset
+    def scene_models(context: dg.AssetExecutionContext) -> None:
+        numbers = {"scene": "water", "water_epoch": 3, "water_train_loss": 1.23456}
+        context.log_event(dg.AssetObservation("scene_models", metadata=numbers))
+
+    lines: list[str] = []
+    with dg.instance_for_test() as instance, shown_progress(instance, lines.append) as tags:
+        dg.materialize([scene_models], instance=instance, tags=tags)
+    assert lines[1].endswith("  scene_models: water: epoch 3, train_loss 1.235")
+
+
 def test_a_database_that_cannot_be_read_ends_the_lines_and_not_the_run(tmp_path: Path) -> None:
     lines: list[str] = []
     runs = tmp_path / "history" / "runs.db"

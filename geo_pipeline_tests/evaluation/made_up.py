@@ -13,7 +13,7 @@ from geo_pipeline.cells.distance import great_circle_km
 from geo_pipeline.cells.partitioning import make_partitionings
 from geo_pipeline.cells.settings import PartitioningSettings
 from geo_pipeline.evaluation.accuracy import accuracy_table
-from geo_pipeline.evaluation.report import CrawlOutcome, ReportContents, SamplePhoto
+from geo_pipeline.evaluation.report_contents import CrawlOutcome, ReportContents, SamplePhoto
 from geo_pipeline.evaluation.settings import EvaluationSettings
 
 _CITIES = np.array(

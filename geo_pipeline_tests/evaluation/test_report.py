@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from geo_pipeline.evaluation.accuracy import accuracy_table
-from geo_pipeline.evaluation.report import CrawlOutcome, ReportContents, kilometres, place, render_report
+from geo_pipeline.evaluation.report import kilometres, place, render_report
+from geo_pipeline.evaluation.report_contents import CrawlOutcome, ReportContents
 from geo_pipeline.evaluation.settings import EvaluationSettings
 from geo_pipeline_tests.evaluation.made_up import cells, contents, predictions, samples
 
@@ -104,6 +105,25 @@ def test_a_photo_set_of_which_nothing_was_downloaded_is_told() -> None:
     lost = dataclasses.replace(contents(30), cells={}, outcomes=[CrawlOutcome("gone_set", "timeout", 5)])
     (row,) = [row for row in Outline(render_report(lost)).rows if row[0] == "gone_set"]
     assert row[2:4] == ["0", "0.0%"]
+
+
+def test_published_rows_stand_beside_ours_where_the_papers_know_the_benchmark() -> None:
+    table = predictions("im2gps", 230)
+    accuracy = accuracy_table(table, EvaluationSettings())
+    named = ReportContents(title="t", accuracy=accuracy, predictions=table, titles={"im2gps": "Im2GPS"})
+    page = render_report(named)
+    assert "Beside the papers" in Outline(page).headings
+    assert "230 of the papers' 237 photos were there" in page
+    rows = Outline(page).rows
+    (published,) = [row for row in rows if row[0] == "base(M, f*)"]
+    assert published[1:] == ["14.8", "37.6", "48.9", "68.4", "78.9"]
+    (ours,), (f_star,) = ([row for row in rows if row[0] == name] for name in ("ours: base, f*", "f*"))
+    assert ours[1:] == f_star[1:]
+
+
+def test_the_page_leads_to_the_game_where_one_was_built() -> None:
+    led = Outline(render_report(dataclasses.replace(contents(30), game_page="game/index.html")))
+    assert [value for value in led.loaded if not value.startswith(("data:", "#"))] == ["game/index.html"]
 
 
 def test_text_from_outside_is_escaped() -> None:

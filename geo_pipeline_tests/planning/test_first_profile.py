@@ -58,6 +58,15 @@ def test_one_list_becomes_a_profile_with_all_three_roles(request_: FirstProfileR
     assert str(request_.output.parent) + "/mine/" not in text
 
 
+def test_networks_for_the_scenes_are_offered_with_the_config_that_fits(request_: FirstProfileRequest) -> None:
+    path = first_profile(request_).path
+    assert load_profile(path).scene_training is None
+    path.write_text(path.read_text("utf-8").replace("# scene_training:", "scene_training:"), encoding="utf-8")
+    profile = load_profile(path)
+    ours, base = profile.scene_config().model_params, profile.training_config().model_params
+    assert (ours.architecture, ours.image_size) == (base.architecture, base.image_size)
+
+
 def test_every_row_is_copied_once_as_it_stands_unless_it_is_of_the_border(
     request_: FirstProfileRequest, lists: Lists
 ) -> None:

@@ -11,6 +11,7 @@ from geo_pipeline.cells.table import cells_table
 from geo_pipeline.planning.training_plan import BACKBONES, training_plan
 from geo_pipeline.profile import Layout, load_profile
 from geo_pipeline.store import write_table
+from geo_pipeline.training.config_file import load_scene_config
 
 
 @pytest.mark.parametrize("architecture", ["small_resnet", "resnet18", "resnet50"])
@@ -49,6 +50,16 @@ def test_tables_that_are_there_give_the_true_numbers(write_profile: Callable[...
     backbone, num_features = build_backbone(found.architecture)
     network = torch.nn.Sequential(backbone, torch.nn.Linear(num_features, 17))
     assert found.num_parameters == sum(p.numel() for p in network.parameters())
+
+
+def test_scenes_that_get_a_network_are_named(
+    write_profile: Callable[..., Path], scene_config: Path, tmp_path: Path
+) -> None:
+    layout = Layout(tmp_path / "home")
+    assert training_plan(load_profile(write_profile()), layout, 60).scenes == ()
+    found = training_plan(load_profile(write_profile(scene_training=str(scene_config))), layout, 60)
+    assert found.scenes == ("water", "vegetation", "bare_land")
+    assert found.scene_epochs == load_scene_config(scene_config).trainer_params["max_epochs"]
 
 
 def test_a_table_of_more_photos_than_are_listed_is_an_old_one(

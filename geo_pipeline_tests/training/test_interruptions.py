@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from geo_pipeline.training import callbacks, run
-from geo_pipeline.training.config import LoaderSettings
 from geo_pipeline.training.job import TrainingJob
 from geo_pipeline.training.module import GeoModule
 from geo_pipeline.training.run import train
@@ -215,15 +214,19 @@ def test_a_kill_in_any_step(job: TrainingJob, undisturbed: TrainingJob, step: in
     require_equal(job, undisturbed)
 
 
-def test_a_stop_with_processes_that_feed(job: TrainingJob, undisturbed: TrainingJob) -> None:
-    fed = in_three_epochs(job, loader=LoaderSettings(num_workers=2))
-    with (
-        saving_often(),
-        at_call(GeoModule, "training_step", STEPS_PER_EPOCH + 2, stop(signal.SIGTERM)),
-        pytest.raises(TrainingInterruptedError),
-    ):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_end_with_processes_that_feed(job: TrainingJob, undisturbed: TrainingJob, number: signal.Signals) -> None:
+    fed = in_three_epochs(job, num_workers=2)
+    with saving_often():
+        if number == signal.SIGKILL:
+            killed_in(fed, STEPS_PER_EPOCH + 2)
+        else:
+            with (
+                at_call(GeoModule, "training_step", STEPS_PER_EPOCH + 2, stop(number)),
+                pytest.raises(TrainingInterruptedError),
+            ):
+                train(fed)
         train(fed)
-    train(fed)
     require_equal(job, undisturbed)
 
 

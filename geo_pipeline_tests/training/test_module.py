@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from geo_pipeline.model.checkpoint import load_network
+from geo_pipeline.training.data import Batch
 from geo_pipeline.training.module import GeoModule
 from geo_pipeline.training.run import train
 from geo_pipeline_tests.model.made_up import geography
@@ -36,6 +37,20 @@ def test_an_average_begins_with_the_weights_that_the_training_does(tmp_path: Pat
     train(begun.model_copy(update={"from_weights": first.run_dir / "best.ckpt"}))
     ours, theirs = weights_of(begun.run_dir / "best.ckpt"), weights_of(first.run_dir / "best.ckpt")
     torch.testing.assert_close(ours["network.heads.weight"], theirs["network.heads.weight"])
+
+
+def test_a_batch_whose_photos_were_all_damaged_teaches_nothing() -> None:
+    module = GeoModule(small_runs.config().model_params, geography(), steps_per_epoch=1, max_epochs=1)
+    nothing = Batch(
+        torch.zeros(0, 3, 32, 32, dtype=torch.uint8), torch.zeros(0, 3, dtype=torch.int64), torch.zeros(0, 2)
+    )
+    loss = module.training_step(nothing)
+    loss.backward()
+    assert loss.item() == 0
+    gradients = [weights.grad for weights in module.network.parameters()]
+    assert all(gradient is not None and not gradient.any() for gradient in gradients)
+    module.validation_step(nothing)
+    assert module.train_tally.num_photos == module.validation_tally.num_photos == 0
 
 
 @pytest.mark.slow

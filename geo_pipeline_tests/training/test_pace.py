@@ -55,7 +55,7 @@ def test_waiting_is_what_the_data_takes_and_nothing_else(tmp_path: Path, for_dat
         max_epochs=1, callbacks=callbacks, default_root_dir=tmp_path, enable_model_summary=False, **quiet
     )
     trainer.fit(module, DataLoader(SlowBatches(for_data), batch_size=None))
-    found = pace.of_epoch(module)
+    found = pace.of_epoch()
     assert found.photos_per_second * found.seconds == pytest.approx(NUM_BATCHES * BATCH_SIZE)
     waited = found.waiting_share * found.seconds
     if for_data:

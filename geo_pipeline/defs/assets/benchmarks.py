@@ -20,7 +20,6 @@ from geo_pipeline.defs.staleness import FILES, file_sizes
 from geo_pipeline.photos.joins import downloaded_with_coordinates
 from geo_pipeline.photos.settings import Role
 from geo_pipeline.store import text_hash, write_csv, write_text
-from geo_pipeline.training.model_card import write_benchmarks
 
 GROUP = "benchmarks"
 
@@ -68,9 +67,7 @@ def benchmark_accuracy(
         f"errors_{name}": png(error_distribution(of_benchmark(benchmark_predictions, name)))
         for name in _benchmark_names(experiment)
     }
-    markdown = accuracy_markdown(accuracy)
-    write_benchmarks(experiment.layout.run(RUN), experiment.layout.run(RUN) / "best.ckpt", markdown)
-    return table_result(accuracy, accuracy=dg.MetadataValue.md(markdown), **pictures)
+    return table_result(accuracy, accuracy=dg.MetadataValue.md(accuracy_markdown(accuracy)), **pictures)
 
 
 def of_benchmark(table: pa.Table, name: str) -> pa.Table:

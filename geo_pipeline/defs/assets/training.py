@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import dagster as dg
@@ -15,16 +17,15 @@ import pyarrow as pa
 
 from geo_pipeline.defs.io_managers import content_version
 from geo_pipeline.defs.making import asset_function
-from geo_pipeline.defs.metrics import finished_run_metadata, observations_of_run
+from geo_pipeline.defs.metrics import epochs_as_observations, last_epoch_metadata
 from geo_pipeline.defs.resources import Experiment
 from geo_pipeline.defs.staleness import FILES, file_sizes
 from geo_pipeline.errors import InputError
-from geo_pipeline.photos.joins import downloaded_and_labelled, selection_counts
+from geo_pipeline.photos.joins import downloaded_and_labelled
 from geo_pipeline.photos.settings import Role
 from geo_pipeline.profile import Layout
 from geo_pipeline.store import file_hash
 from geo_pipeline.training.job import WHERE_STORED, Earlier, TrainingJob
-from geo_pipeline.training.selection import Selection
 
 GROUP = "training"
 RUN = "base"
@@ -36,18 +37,18 @@ def _labelled_photos(
 ) -> dg.MaterializeResult[pa.Table]:
     """The photos of a role that are labelled and downloaded. Raises InputError if there are none."""
     photo_sets = experiment.profile.sets_of(role)
-    joined = (manifest, metadata, classes, photo_sets)
     keep_duplicates = experiment.profile.keep_duplicates
-    selection = Selection(selection_counts(*joined, keep_duplicates=keep_duplicates))
-    photos = selection.attached_to(downloaded_and_labelled(*joined, keep_duplicates=keep_duplicates))
+    photos = downloaded_and_labelled(manifest, metadata, classes, photo_sets, keep_duplicates=keep_duplicates)
     if photos.num_rows == 0:
         raise InputError(
-            f"no {role} photo of {', '.join(photo_sets)} is left: {selection}; look at photo_manifest's outcomes and "
-            "check that the ids of the URL list and the metadata are the same"
+            f"no {role} photo is left: of {manifest.num_rows} photos in the manifest and {metadata.num_rows} with "
+            f"metadata none of {', '.join(photo_sets)} is downloaded and labelled; look at photo_manifest's outcomes "
+            "and check that the ids of the URL list and the metadata are the same"
         )
     version = content_version(photos, without=WHERE_STORED)
-    counts = {name.replace(" ", "_"): count for name, count in selection.counts.items()}
-    return dg.MaterializeResult(value=photos, data_version=version, metadata=counts)
+    return dg.MaterializeResult(
+        value=photos, data_version=version, metadata={"listed_with_metadata": metadata.num_rows}
+    )
 
 
 @dg.asset(group_name=GROUP, kinds={"duckdb", "parquet"})
@@ -88,31 +89,25 @@ def geo_model(
 ) -> dg.MaterializeResult[None]:
     """base(M, f*): one network with a head for each partitioning, trained in a process of its own.
 
-    Each epoch is an observation of this asset while the training runs, in long epochs also how far it is. A training
-    that was stopped continues from its last checkpoint when the asset is materialized again, unless settings or data
-    have changed since.
+    Each epoch is an observation of this asset while the training runs. A training that was stopped continues from its
+    last checkpoint when the asset is materialized again.
     """
     layout = experiment.layout
-    job_file = _write_job(layout, experiment.profile.training)
-    command = [sys.executable, "-m", "geo_pipeline.training", "--job", str(job_file)]
-    with observations_of_run(context, layout.run(RUN)), warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.PreviewWarning)  # of Pipes about parts of its own
-        warnings.filterwarnings("ignore", "AssetExecutionContext.run_id", DeprecationWarning)
-        training_process.run(context=context, command=command)
+    train_in_process(context, training_process, [(None, base_job(layout, experiment.profile.training))])
     checkpoint = layout.run(RUN) / "best.ckpt"
     return dg.MaterializeResult(
         data_version=dg.DataVersion(file_hash(checkpoint)[:32]),
         metadata={
             "checkpoint": dg.MetadataValue.path(checkpoint),
             FILES: file_sizes(layout.folder, checkpoint),
-            **finished_run_metadata(layout.run(RUN)),
+            **last_epoch_metadata(layout.run(RUN)),
         },
     )
 
 
-def _write_job(layout: Layout, config: Path) -> Path:
-    """The training process's order: which tables, shards and config, and where the run's files go."""
-    job = TrainingJob(
+def base_job(layout: Layout, config: Path) -> TrainingJob:
+    """The order for geo_model's training: which tables, shards and config, and where the run's files go."""
+    return TrainingJob(
         config=config,
         training_photos=layout.table("training_photos"),
         validation_photos=layout.table("validation_photos"),
@@ -122,4 +117,18 @@ def _write_job(layout: Layout, config: Path) -> Path:
         run_dir=layout.run(RUN),
         earlier=Earlier.REPEAT,  # whoever materializes after a change wants the change, without being asked again
     )
-    return job.write(layout.run(RUN) / "job.json")
+
+
+def train_in_process(
+    context: dg.AssetExecutionContext,
+    training_process: dg.PipesSubprocessClient,
+    jobs: Sequence[tuple[str | None, TrainingJob]],
+) -> None:
+    """Train jobs one after another in one process, each epoch an observation; a scene stands before its own job."""
+    files = [str(job.write(job.run_dir / "job.json")) for _, job in jobs]
+    with ExitStack() as following, warnings.catch_warnings():
+        for scene, job in jobs:
+            following.enter_context(epochs_as_observations(context, job.run_dir / "metrics.jsonl", scene))
+        warnings.simplefilter("ignore", dg.PreviewWarning)  # of Pipes about parts of its own
+        warnings.filterwarnings("ignore", "AssetExecutionContext.run_id", DeprecationWarning)
+        training_process.run(context=context, command=[sys.executable, "-m", "geo_pipeline.training", "--job", *files])
