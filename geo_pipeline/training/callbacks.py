@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import numpy as np
@@ -151,6 +151,7 @@ class RunFiles(pl.Callback):
             accuracy=module.validation_accuracy() if self._is_validated else {},
             learning_rate=trainer.optimizers[0].param_groups[0]["lr"],
             **asdict(self._pace.of_epoch()),
+            damaged=cast("PhotoLoader", trainer.train_dataloader).damage.num_damaged,
         )
 
 

@@ -55,7 +55,7 @@ class AugmentationSettings(BaseModel):
 
 
 class LoaderSettings(BaseModel):
-    """How photos are fed to the network. Nothing here changes what is learned from them."""
+    """How photos are fed to the network. Nothing here changes what is learned from them but by rounding."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -65,6 +65,11 @@ class LoaderSettings(BaseModel):
         "else one for each core but one, at most 16",
     )
     prefetch_batches: int = Field(default=4, ge=1, description="batches that each worker prepares in advance")
+    augment_on: Literal["auto", "worker", "device"] = Field(
+        default="auto",
+        description="where crops are resized and mirrored: by the workers, or on the device as one operation for a "
+        "batch; auto: on a GPU if there is one",
+    )
     max_damaged_share: float = Field(
         default=0.01, ge=0, le=1, description="share of an epoch's photos that may be damaged; more stop the training"
     )

@@ -32,6 +32,7 @@ Config = TypeVar("Config", bound=TrainingConfig)
 NOT_LEARNED: Mapping[str, str] = {
     "model_params.loader.num_workers": "how photos are fed, not which",
     "model_params.loader.prefetch_batches": "how photos are fed, not which",
+    "model_params.loader.augment_on": "where crops are resized, not which",
     "model_params.loader.max_damaged_share": "when a training is given up",
     "model_params.compile": "how fast is computed",
     "model_params.checkpoint_minutes": "when a checkpoint is saved",

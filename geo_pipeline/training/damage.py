@@ -31,7 +31,7 @@ class Damage(NamedTuple):
 class DamageTally:
     """Counts the damaged photos of an epoch as one process meets them; tells of each once.
 
-    `num_photos`: photos of the whole epoch. `num_seen` and `num_damaged` are those of the present epoch.
+    `num_photos`: those of a whole epoch. `num_seen` and `num_damaged` are those of the present epoch.
     """
 
     def __init__(self, shards_root: Path, max_share: float, num_photos: int) -> None:

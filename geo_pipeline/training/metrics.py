@@ -32,8 +32,9 @@ class EpochMetrics:
     `train` and `validation`: the combined loss as `loss`, and the loss of each head by its partitioning's name;
     `accuracy`: percent of the validation photos whose answer lies within so many km, by `p_key` and radius.
     `validation` and `accuracy` are empty where the epoch was not validated (`check_val_every_n_epoch`).
-    `learning_rate` is that of the epoch's last step; the rest is the epoch's pace (`pace.EpochPace`), None where the
-    machine has no such number.
+    `learning_rate` is that of the epoch's last step; `damaged` photos of the epoch (since a resumption, if there was
+    one) could not be read and were left out; the rest is the epoch's pace (`pace.EpochPace`), None where the machine
+    has no such number.
     """
 
     epoch: int
@@ -46,6 +47,7 @@ class EpochMetrics:
     waiting_share: float | None = None
     peak_memory_bytes: int | None = None
     model_flops_utilisation: float | None = None
+    damaged: int = 0
 
 
 def append_epoch(path: Path, metrics: EpochMetrics) -> None:

@@ -60,7 +60,8 @@ class EpochBatches(Sampler[Visit]):
     """The steps of one epoch after another, as one of `world_size` processes sees them; `set_epoch` chooses which.
 
     Without a seed the order is that of the table. `first_epoch` and `first_batch` say where a resumed training goes
-    on: only that epoch begins in its middle. Raises InputError for fewer photos than processes.
+    on: only that epoch begins in its middle. `num_photos` is the share of this process. Raises InputError for fewer
+    photos than processes.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class EpochBatches(Sampler[Visit]):
                 f"{num_photos} photos for {world_size} training processes, expected at least one for each: set "
                 "trainer_params.devices to fewer, or add photos"
             )
+        self.num_photos = num_photos // world_size
         self._num_photos = num_photos
         self._batch_size = batch_size
         self._seed = seed

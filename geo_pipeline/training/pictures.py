@@ -7,7 +7,7 @@ knows nothing of the data set but the names of its shards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -40,12 +40,23 @@ class Order(NamedTuple):
     places: Places
 
 
+class Cuts(NamedTuple):
+    """Crops that are still to be resized: extents int64[m, 2] (width, height), flips bool[m]."""
+
+    extents: npt.NDArray[np.int64]
+    flips: npt.NDArray[np.bool_]
+
+
 class Pictures(NamedTuple):
-    """What came of an order: images uint8[m, 3, s, s] and rows int64[m] of the photos that could be read."""
+    """What came of an order: images uint8[m, 3, h, w] and rows int64[m] of the photos that could be read.
+
+    With `cuts`, each image holds a crop in its top left corner and the rest means nothing.
+    """
 
     images: Tensor
     rows: Rows
     damaged: tuple[Damage, ...]
+    cuts: Cuts | None
 
 
 class Failure(NamedTuple):
@@ -57,52 +68,91 @@ class Failure(NamedTuple):
 class View(Protocol[Plan]):
     """How photos are shown; a `Plan` is what is decided for one of them before it is decoded."""
 
-    image_size: int
-
-    def plans(self, sizes: Sizes, visit: Visit) -> Iterable[tuple[int, Plan]]:
+    def plans(self, sizes: Sizes, visit: Visit) -> list[tuple[int, Plan]]:
         """For each photo by its size, int64[n, 2] (width, height): the decoder's divisor, and the plan."""
 
+    def canvas(self, plans: Sequence[Plan]) -> tuple[int, int]:
+        """Height and width of a batch's images."""
+
     def show(self, pixels: HwcPixels, plan: Plan, image: Tensor) -> None:
-        """Write a decoded picture into uint8[1, 3, image_size, image_size]."""
+        """Write a decoded picture into uint8[1, 3, h, w]."""
+
+    def cuts(self, plans: Sequence[Plan]) -> Cuts | None:
+        """What is left to do, on the device."""
 
 
 class RandomCrops:
     """The view of training: a random crop, perhaps mirrored."""
 
     def __init__(self, params: ModelParams) -> None:
-        self.image_size = params.image_size
+        self._size = params.image_size
         self._augmentation = params.augmentation
         self._seed = params.seed
 
-    def plans(self, sizes: Sizes, visit: Visit) -> Iterable[tuple[int, BoxAndFlip]]:
+    def plans(self, sizes: Sizes, visit: Visit) -> list[tuple[int, BoxAndFlip]]:
         """The divisor that leaves the smallest possible crop as large as the network's input; box and flip."""
         smallest = smallest_extents(sizes, self._augmentation).min(axis=1)
-        divisors = [divisor_for(available, self.image_size) for available in smallest.tolist()]
+        divisors = [divisor_for(available, self._size) for available in smallest.tolist()]
         decoded = reduced(sizes, np.array(divisors, dtype=np.int64)[:, None])
         crops = random_crops(decoded, visit.rows, self._augmentation, seed=self._seed, epoch=visit.epoch)
-        return zip(divisors, zip(crops.boxes.tolist(), crops.flips.tolist(), strict=True), strict=True)
+        return list(zip(divisors, zip(crops.boxes.tolist(), crops.flips.tolist(), strict=True), strict=True))
+
+    def canvas(self, plans: Sequence[BoxAndFlip]) -> tuple[int, int]:  # noqa: ARG002
+        """The network's input."""
+        return self._size, self._size
 
     def show(self, pixels: HwcPixels, plan: BoxAndFlip, image: Tensor) -> None:
         """The crop, resized."""
         (left, top, right, bottom), flip = plan
-        crop = resize(pixels[top:bottom, left:right], self.image_size, self.image_size)
+        crop = resize(pixels[top:bottom, left:right], self._size, self._size)
         image.copy_(crop.flip(3) if flip else crop)
+
+    def cuts(self, plans: Sequence[BoxAndFlip]) -> Cuts | None:  # noqa: ARG002
+        """Nothing."""
+        return None
+
+
+class RandomCuts(RandomCrops):
+    """The same crops, which the device resizes and mirrors."""
+
+    def canvas(self, plans: Sequence[BoxAndFlip]) -> tuple[int, int]:
+        """Large enough for the widest and the highest crop."""
+        width, height = self.cuts(plans).extents.max(axis=0, initial=1).tolist()
+        return height, width
+
+    def show(self, pixels: HwcPixels, plan: BoxAndFlip, image: Tensor) -> None:
+        """The crop, as it is."""
+        (left, top, right, bottom), _ = plan
+        crop = torch.from_numpy(pixels[top:bottom, left:right].transpose(2, 0, 1))
+        image[0, :, : bottom - top, : right - left] = crop
+
+    def cuts(self, plans: Sequence[BoxAndFlip]) -> Cuts:
+        """All of the resizing."""
+        boxes = np.array([box for box, _ in plans], dtype=np.int64).reshape(-1, 4)
+        return Cuts(boxes[:, 2:] - boxes[:, :2], np.array([flip for _, flip in plans], dtype=bool))
 
 
 class CentreCrop:
     """The view of validation: the centre, as at test."""
 
     def __init__(self, settings: NetworkSettings) -> None:
-        self.image_size = settings.image_size
         self._settings = settings
 
-    def plans(self, sizes: Sizes, visit: Visit) -> Iterable[tuple[int, None]]:  # noqa: ARG002
+    def plans(self, sizes: Sizes, visit: Visit) -> list[tuple[int, None]]:  # noqa: ARG002
         """The whole picture, as at test."""
-        return ((1, None) for _ in sizes)
+        return [(1, None)] * len(sizes)
+
+    def canvas(self, plans: Sequence[None]) -> tuple[int, int]:  # noqa: ARG002
+        """The network's input."""
+        return self._settings.image_size, self._settings.image_size
 
     def show(self, pixels: HwcPixels, plan: None, image: Tensor) -> None:  # noqa: ARG002
         """The crop."""
         image.copy_(torch.from_numpy(crops_for_test(pixels, self._settings, 1)))
+
+    def cuts(self, plans: Sequence[None]) -> Cuts | None:  # noqa: ARG002
+        """Nothing."""
+        return None
 
 
 class PictureBatches(Dataset[Pictures | Failure]):
@@ -125,22 +175,28 @@ class PictureBatches(Dataset[Pictures | Failure]):
         damaged: dict[int, str] = {}
         records = self._records(places, damaged)
         sizes = np.array([size for _, _, size in records], dtype=np.int64).reshape(-1, 2)
-        found = [place for place, _, _ in records]
-        visit = Visit(order.visit.epoch, order.visit.rows[found])
-        images = _empty_images(len(records), self._view.image_size)
-        shown: list[int] = []
-        for (place, encoded, _), (divisor, plan) in zip(records, self._view.plans(sizes, visit), strict=True):
+        visit = Visit(order.visit.epoch, order.visit.rows[[place for place, _, _ in records]])
+        plans = self._view.plans(sizes, visit)
+        images = _empty_images(len(records), *self._view.canvas([plan for _, plan in plans]))
+        shown: list[tuple[int, Any]] = []
+        for (place, encoded, _), (divisor, plan) in zip(records, plans, strict=True):
             try:
                 pixels = decode(encoded, divisor)
             except UndecodableError as error:
-                damaged[place] = str(error)
+                damaged[place] = error.found
                 continue
             self._view.show(pixels, plan, images[len(shown) : len(shown) + 1])
-            shown.append(place)
-        described = tuple(
-            Damage(self._shard_names[places[place][0]], places[place][1], text) for place, text in damaged.items()
+            shown.append((place, plan))
+        return Pictures(
+            images[: len(shown)],
+            order.visit.rows[[place for place, _ in shown]],
+            tuple(self._damage(places[place], found) for place, found in damaged.items()),
+            self._view.cuts([plan for _, plan in shown]),
         )
-        return Pictures(images[: len(shown)], order.visit.rows[shown], described)
+
+    def _damage(self, place: tuple[int, int, int], found: str) -> Damage:
+        shard, offset, _ = place
+        return Damage(self._shard_names[shard], offset, found)
 
     def _records(
         self, places: Sequence[tuple[int, int, int]], damaged: dict[int, str]
@@ -156,12 +212,12 @@ class PictureBatches(Dataset[Pictures | Failure]):
         return records
 
 
-def _empty_images(num_images: int, size: int) -> Tensor:
-    """uint8[n, 3, size, size] as channels last; a worker's lie where the training process can see them."""
-    num_bytes = num_images * size * size * 3
+def _empty_images(num_images: int, height: int, width: int) -> Tensor:
+    """uint8[n, 3, height, width] as channels last; a worker's lie where the training process can see them."""
+    num_bytes = num_images * height * width * 3
     if get_worker_info() is None:
         flat = torch.empty(num_bytes, dtype=torch.uint8)
     else:  # as torch's own collate does it: a tensor elsewhere would be copied when it is sent
         shared = torch.UntypedStorage._new_shared(num_bytes)  # type: ignore[no-untyped-call] # noqa: SLF001
         flat = torch.empty(0, dtype=torch.uint8).set_(shared)
-    return flat.view(num_images, size, size, 3).permute(0, 3, 1, 2)
+    return flat.view(num_images, height, width, 3).permute(0, 3, 1, 2)

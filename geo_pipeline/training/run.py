@@ -92,11 +92,14 @@ def _fit(
     write_text(job.run_dir / "hparams.yaml", hparams_text(job, config, start, str(trainer.precision)))
     keep_epochs_before(job.run_dir / METRICS_FILE, start.epoch)
     torch.manual_seed(params.seed)
-    batches = training_loader(photos["training"], params, first_epoch=start.epoch, first_batch=start.batch)
+    device, part = trainer.strategy.root_device, {"rank": trainer.global_rank, "world_size": trainer.world_size}
+    batches = training_loader(
+        photos["training"], params, device, **part, first_epoch=start.epoch, first_batch=start.batch
+    )
     module = GeoModule(params, geography, steps_per_epoch=len(batches), max_epochs=config.trainer_params["max_epochs"])
     if job.from_weights is not None and start.checkpoint is None:
         load_first_weights(module, job.from_weights)
-    validation = validation_loader(photos["validation"], params)
+    validation = validation_loader(photos["validation"], params, device, **part)
     with _quiet_lightning(), memory_errors_told(params):
         trainer.fit(module, batches, validation, ckpt_path=start.checkpoint, weights_only=True)
 

@@ -31,9 +31,8 @@ def one_epoch(photos: LabelledPhotos, params: ModelParams = PARAMS, **start: int
     return list(training_loader(photos, params, **start))
 
 
-def ruin(folder: Path, table: pa.Table, rows: list[int]) -> None:
+def ruin(shard: Path, table: pa.Table, rows: list[int]) -> None:
     """Overwrite the beginning of some photos' JPEGs."""
-    shard = folder / "shard-0.msg"
     content = bytearray(shard.read_bytes())
     for row in rows:
         start = content.index(b"\xff\xd8", table["offset"][row].as_py())
@@ -61,7 +60,7 @@ def test_pictures_labels_and_coordinates_stay_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_change_nothing(tmp_path: Path, workers: int) -> None:
     table = made_up.photos(tmp_path, 30)
-    ruin(tmp_path, table, [3, 17])
+    ruin(tmp_path / "shard-0.msg", table, [3, 17])
     photos = LabelledPhotos(table, tmp_path, made_up.geography())
     alone = training_loader(photos, with_loader(max_damaged_share=0.5))
     together = training_loader(photos, with_loader(num_workers=workers, max_damaged_share=0.5))
@@ -120,7 +119,7 @@ def test_validation_sees_what_prediction_sees(tmp_path: Path) -> None:
 
 def test_damaged_photos_are_left_out_counted_and_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     table = made_up.photos(tmp_path, 30)
-    ruin(tmp_path, table, [4, 5])
+    ruin(tmp_path / "shard-0.msg", table, [4, 5])
     photos = LabelledPhotos(table, tmp_path, made_up.geography())
     loader = training_loader(photos, with_loader(max_damaged_share=0.1))
     with caplog.at_level(logging.WARNING):
@@ -140,7 +139,7 @@ def test_damaged_photos_are_left_out_counted_and_told_once(tmp_path: Path, caplo
 
 def test_too_many_damaged_photos_end_the_training_with_their_places(tmp_path: Path) -> None:
     table = made_up.photos(tmp_path, 30)
-    ruin(tmp_path, table, [4, 5])
+    ruin(tmp_path / "shard-0.msg", table, [4, 5])
     photos = LabelledPhotos(table, tmp_path, made_up.geography())
     offset = table["offset"][4].as_py()
     with pytest.raises(InputError, match=rf"2 of the first.*max_damaged_share \(5\.00%\)(.|\n)*byte {offset}"):
@@ -149,7 +148,7 @@ def test_too_many_damaged_photos_end_the_training_with_their_places(tmp_path: Pa
 
 def test_a_batch_without_a_readable_photo_is_an_empty_batch(tmp_path: Path) -> None:
     table = made_up.photos(tmp_path, 4)
-    ruin(tmp_path, table, [0, 1, 2, 3])
+    ruin(tmp_path / "shard-0.msg", table, [0, 1, 2, 3])
     photos = LabelledPhotos(table, tmp_path, made_up.geography())
     (batch,) = training_loader(photos, with_loader(max_damaged_share=1))
     assert [len(part) for part in batch] == [0, 0, 0]
