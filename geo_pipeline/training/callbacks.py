@@ -19,6 +19,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 
 from geo_pipeline.model.checkpoint import SECTION
 from geo_pipeline.store import atomic_file
+from geo_pipeline.training.loader import PhotoLoader
 from geo_pipeline.training.metrics import METRICS_FILE, EpochMetrics, append_epoch
 from geo_pipeline.training.module import GeoModule, geo_module
 from geo_pipeline.training.pace import Pace

@@ -59,6 +59,7 @@ OTHER_THAN_DEFAULT: Mapping[str, tuple[object, object]] = {
     "ema_decay": (None, 0.5),
     "compile": ("auto", False),
     "num_workers": ("auto", 1),
+    "augment_on": ("auto", "worker"),
 }
 """For each setting whose default is of another kind than its other values, the default and such a value."""
 

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from geo_pipeline.training import callbacks, run
+from geo_pipeline.training.config import LoaderSettings
 from geo_pipeline.training.job import TrainingJob
 from geo_pipeline.training.module import GeoModule
 from geo_pipeline.training.run import train
@@ -199,9 +201,12 @@ def killed_in(job: TrainingJob, step: int) -> None:
     """Train in another process, which is killed (-9) in one of its steps, counted from 0."""
     child = os.fork()
     if child == 0:
-        with at_call(GeoModule, "training_step", step, stop(signal.SIGKILL)):
-            train(job)
-        os._exit(0)
+        forkserver._forkserver.__init__()  # type: ignore[misc] # that of this process serves its own children only
+        try:
+            with at_call(GeoModule, "training_step", step, stop(signal.SIGKILL)):
+                train(job)
+        finally:
+            os._exit(0)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status), f"the process ended by itself: {status}"
 
@@ -216,7 +221,7 @@ def test_a_kill_in_any_step(job: TrainingJob, undisturbed: TrainingJob, step: in
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_an_end_with_processes_that_feed(job: TrainingJob, undisturbed: TrainingJob, number: signal.Signals) -> None:
-    fed = in_three_epochs(job, num_workers=2)
+    fed = in_three_epochs(job, loader=LoaderSettings(num_workers=2))
     with saving_often():
         if number == signal.SIGKILL:
             killed_in(fed, STEPS_PER_EPOCH + 2)

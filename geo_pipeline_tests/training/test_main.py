@@ -168,7 +168,7 @@ def test_a_process_that_is_killed_at_random_ends_with_the_numbers_of_an_undistur
     tmp_path: Path, seed: int
 ) -> None:
     random = np.random.default_rng(seed)
-    whole = small_runs.job(tmp_path, num_photos=600, num_workers=2, checkpoint_minutes=0.002)
+    whole = small_runs.job(tmp_path, num_photos=600, loader={"num_workers": 2}, checkpoint_minutes=0.002)
     config = whole.resolved_config()
     config = config.model_copy(update={"trainer_params": config.trainer_params | {"max_epochs": 6}})
     whole = whole.model_copy(update={"config": config})
