@@ -18,6 +18,7 @@ from geo_pipeline.cli_network import (
     calibration_text,
     load_predictor,
     progress_bar,
+    rules_of,
 )
 from geo_pipeline.errors import InputError
 from geo_pipeline.evaluation.settings import EvaluationSettings
@@ -77,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
         )
     predictor, calibration = load_predictor(options)
     benchmarks, settings = _benchmarks(options, predictor)
-    decider = Decider(predictor.geography, predictor.device, [rule for rule in options.rule if rule != "argmax"])
+    decider = Decider(predictor.geography, predictor.device, rules_of(options, settings.rules))
     model = predictor.checkpoint.resolve().parent.name
     measured = [_measure(benchmark, predictor, decider, model) for benchmark in benchmarks]
     predictions = pa.concat_tables([table for table, _ in measured])

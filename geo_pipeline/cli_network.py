@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from geo_pipeline.errors import InputError
 from geo_pipeline.evaluation.settings import EvaluationSettings
+from geo_pipeline.model.settings import RULES_KM
 from geo_pipeline.profile import layout_of, load_profile, profile_path
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from geo_pipeline.model.predictor import Predictor
     from geo_pipeline.model.preprocessing import NumCrops
 
-RULES = ("argmax", "mass25", "mass200", "mass750")
 _NAMED_ERRORS = 10
 
 
@@ -59,11 +59,16 @@ def add_rule_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rule",
         nargs="+",
-        choices=RULES,
+        choices=("argmax", *RULES_KM),
         default=[],
         help="answer also with the point that has the most probability within 25, 200 or 750 km, as p_key"
         " hierarchy_mass25 ... (argmax: f* itself, always there)",
     )
+
+
+def rules_of(options: argparse.Namespace, default: Sequence[str] = ()) -> list[str]:
+    """The rules to answer by beside f*."""
+    return [rule for rule in options.rule or default if rule != "argmax"]
 
 
 class PictureErrors:

@@ -19,8 +19,10 @@ from geo_pipeline.cli_network import (
     calibration_text,
     load_predictor,
     progress_bar,
+    rules_of,
 )
 from geo_pipeline.errors import InputError
+from geo_pipeline.model.settings import CONFIDENCE_RADIUS_KM
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from geo_pipeline.model.predictor import BatchBeliefs, Predictor
 
 PRECISIONS = ("city", "region", "country")
-DEFAULT_RADIUS_KM = 200.0
 DEFAULT_FLOOR = 0.5
 _SHOWN_ROWS = 20
 
@@ -50,7 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--radius-km",
         type=float,
-        default=DEFAULT_RADIUS_KM,
+        default=CONFIDENCE_RADIUS_KM,
         metavar="KM",
         help="confidence is the probability that the truth lies so near to the answer (default: %(default)g)",
     )
@@ -105,7 +106,6 @@ def _row_maker(
     """The function that makes the rows of a batch from its photo ids, and their columns."""
     from geo_pipeline.model.areas import Areas
     from geo_pipeline.model.decisions import Decider
-    from geo_pipeline.model.geography import HIERARCHY
     from geo_pipeline.model.prediction_rows import area_rows, areas_schema, point_rows, points_schema
 
     geography, device, details = predictor.geography, predictor.device, options.details
@@ -114,12 +114,11 @@ def _row_maker(
         floor = DEFAULT_FLOOR if options.abstain_below is None else options.abstain_below
 
         def rows_of_areas(photo_ids: Sequence[str], batch: BatchBeliefs) -> pa.Table:
-            ranked = areas.decide(batch.beliefs.distributions[HIERARCHY], floor)
+            ranked = areas.decide(batch.beliefs, floor)
             return area_rows(photo_ids, ranked, details=details)
 
         return rows_of_areas, areas_schema(details=details)
-    rules = [rule for rule in options.rule if rule != "argmax"]
-    decider = Decider(geography, device, rules, options.radius_km)
+    decider = Decider(geography, device, rules_of(options), options.radius_km)
 
     def rows_of_points(photo_ids: Sequence[str], batch: BatchBeliefs) -> pa.Table:
         return point_rows(

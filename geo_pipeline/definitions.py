@@ -54,6 +54,7 @@ def build_definitions(profile: Profile, layout: Layout) -> dg.Definitions:
         training.validation_photos,
         training.geo_model,
         *scenes.build_scene_assets(profile),
+        benchmarks.calibration,
         benchmarks.benchmark_predictions,
         benchmarks.benchmark_accuracy,
         benchmarks.report,

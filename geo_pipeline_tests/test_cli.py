@@ -194,13 +194,14 @@ def test_status_tells_every_asset_and_bucket_as_text_and_as_json(made: Made) -> 
     assert states["photo_shards", "world_train-001"] == "fresh"
     assert [asset for (asset, _), state in states.items() if state == "missing"] == [
         "geo_model",
+        "calibration",
         "benchmark_predictions",
         "benchmark_accuracy",
         "report",
     ]
     text = made.run("status").stdout
     assert "5 fresh" in text
-    assert "4 of 15 assets are not up to date" in text
+    assert "5 of 16 assets are not up to date" in text
 
 
 def test_an_unknown_bucket_is_exit_code_2_with_the_nearest_one(made: Made) -> None:

@@ -12,10 +12,8 @@ import torch
 import yaml
 
 from geo_pipeline.cli import main
-from geo_pipeline.cli_network import RULES
-from geo_pipeline.cli_predict import DEFAULT_RADIUS_KM, PRECISIONS
+from geo_pipeline.cli_predict import PRECISIONS
 from geo_pipeline.model.areas import LEVELS
-from geo_pipeline.model.decisions import CONFIDENCE_RADIUS_KM, RULES_KM
 from geo_pipeline.model.network import GeoModel
 from geo_pipeline.model.pictures import photo_ids_of
 from geo_pipeline.model.prediction import predict_photos
@@ -58,9 +56,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_the_command_knows_the_choices_of_the_library() -> None:
-    assert ("argmax", *RULES_KM) == RULES
     assert tuple(LEVELS) == PRECISIONS
-    assert DEFAULT_RADIUS_KM == CONFIDENCE_RADIUS_KM
 
 
 def test_every_picture_has_a_row_for_each_p_key_and_every_broken_one_a_line(

@@ -65,8 +65,10 @@ ORIGINS: Mapping[str, Origin] = {
     "validation_photos": Origin((f"{TABLES}.training:validation_photos",), (ROLES, "keep_duplicates")),
     "geo_model": Origin((f"{TABLES}.training:geo_model", "training.run:train"), ("training",)),
     "scene_models": Origin((f"{TABLES}.scenes:scene_models", "training.run:train"), ("scene_training", "scenes")),
+    "calibration": Origin((f"{TABLES}.benchmarks:calibration",), ("evaluation.crops", "evaluation.combine")),
     "benchmark_predictions": Origin(
-        (f"{TABLES}.benchmarks:benchmark_predictions",), ("evaluation.crops", "evaluation.combine", ROLES)
+        (f"{TABLES}.benchmarks:benchmark_predictions",),
+        ("evaluation.crops", "evaluation.combine", "evaluation.rules", ROLES),
     ),
     "benchmark_accuracy": Origin(
         (f"{TABLES}.benchmarks:benchmark_accuracy", "defs.checks:accuracy_reaches_its_floor"),

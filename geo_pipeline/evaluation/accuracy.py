@@ -136,8 +136,7 @@ def _authors(predictions: pa.Table) -> npt.NDArray[np.str_] | None:
 
 def accuracy_markdown(accuracy: pa.Table) -> str:
     """The accuracy table as Markdown: a row for each benchmark, model and head, a column for each radius."""
-    header, *rows = _cells_of(accuracy)
-    return "\n".join("| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows))
+    return _markdown(_cells_of(accuracy))
 
 
 def accuracy_text(accuracy: pa.Table) -> str:
@@ -147,6 +146,18 @@ def accuracy_text(accuracy: pa.Table) -> str:
 
 def intervals_over_authors_text(accuracy: pa.Table) -> str:
     """The intervals over authors as aligned text, empty where no author is known."""
+    rows = _cells_over_authors(accuracy)
+    return _aligned(rows) if rows else ""
+
+
+def over_authors_markdown(accuracy: pa.Table) -> str:
+    """The intervals over authors as Markdown, empty where no author is known."""
+    rows = _cells_over_authors(accuracy)
+    return _markdown(rows) if rows else ""
+
+
+def _cells_over_authors(accuracy: pa.Table) -> list[list[str]]:
+    """A header and the rows of the intervals over authors, as text; nothing where no author is known."""
     rows = [row for row in AccuracyRow.from_table(accuracy) if row.num_authors is not None]
     radii = list(dict.fromkeys(radius for row in rows for radius in row.over_authors))
     cells = [
@@ -155,7 +166,12 @@ def intervals_over_authors_text(accuracy: pa.Table) -> str:
         + [str(row.num_authors)]
         for row in rows
     ]
-    return _aligned([_header(radii, "authors"), *cells]) if rows else ""
+    return [_header(radii, "authors"), *cells] if rows else []
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    header, *others = rows
+    return "\n".join("| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *others))
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

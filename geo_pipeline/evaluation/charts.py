@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from geo_pipeline.evaluation.accuracy import HIERARCHY, head_label
+from geo_pipeline.evaluation.reliability import Reliability
 from geo_pipeline.evaluation.theme import ACCENT, INK, MARK, MUTED, NEAR_TO_FAR, RULE, STEPS, styled
 
 _SIZE = (5.4, 3.5)  # inches: small, so that the text stays readable on a phone
@@ -28,7 +29,8 @@ _FARTHEST_KM = 20_100  # half the circumference, rounded up
 def error_distribution_figure(predictions: pa.Table, radii_km: Sequence[int]) -> Figure:
     """For each head the share of photos whose answer is at most so far off, over a logarithmic axis of kilometres.
 
-    predictions: `p_key, distance_km` of one benchmark and one model; the radii of the accuracy table are marked.
+    predictions: `p_key, distance_km` of one benchmark and one model; rules beside f* are left out. The radii of the
+    accuracy table are marked.
     """
     with styled():
         figure = Figure(figsize=_SIZE, layout="constrained")
@@ -45,6 +47,29 @@ def error_distribution_figure(predictions: pa.Table, radii_km: Sequence[int]) ->
         axes.set_xlabel("distance to the true place, km")
         _percent_axis(axes, "photos at most so far off")
         axes.legend(frameon=False, loc="upper left", labelcolor=INK)
+    return figure
+
+
+def reliability_figure(series: Mapping[str, Reliability]) -> Figure:
+    """How often answers come true, by their probability: a line for each of at most four series.
+
+    A dot is a bin, the larger the more answers it holds; on the diagonal probabilities are honest.
+    """
+    with styled():
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        axes = figure.add_subplot(xlim=(0, 100), ylim=(0, 100))
+        axes.plot([0, 100], [0, 100], color=RULE, linewidth=1.5, zorder=0)
+        for (name, each), colour in zip(series.items(), (*STEPS, ACCENT)[-len(series) :], strict=True):
+            filled = each.counts > 0
+            at, shares = 100 * each.probabilities[filled], 100 * each.shares[filled]
+            sizes = 8 + 90 * each.counts[filled] / each.counts.sum()
+            label = f"{name} (error {100 * each.expected_error:.1f} %)"
+            axes.plot(at, shares, color=colour, linewidth=1.6, label=label)
+            axes.scatter(at, shares, s=sizes, color=colour, linewidths=0, zorder=3)
+        axes.set_xlabel("probability that the answer has")
+        axes.xaxis.set_major_formatter(PercentFormatter(decimals=0))
+        _percent_axis(axes, "answers that are right")
+        axes.legend(frameon=False, loc="best", labelcolor=INK, fontsize=9)
     return figure
 
 
@@ -151,7 +176,7 @@ def _over_epochs(epochs: Sequence[int], series: Mapping[str, Sequence[float]]) -
 
 def _line_colours(p_keys: Sequence[str]) -> dict[str, str]:
     """Steps of one colour for the partitionings in order, the accent for f*, which comes last and lies on top."""
-    plain = [p_key for p_key in p_keys if p_key != HIERARCHY]
+    plain = [p_key for p_key in p_keys if not p_key.startswith(HIERARCHY)]
     colours = {p_key: STEPS[min(k, len(STEPS) - 1)] for k, p_key in enumerate(plain)}
     return colours | ({HIERARCHY: ACCENT} if HIERARCHY in p_keys else {})
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from geo_pipeline.evaluation import charts, maps
 from geo_pipeline.evaluation.metrics import MetricRow, loss_series
+from geo_pipeline.evaluation.reliability import Reliability
 from geo_pipeline.evaluation.sheet import photo_sheet
 from geo_pipeline.evaluation.theme import png
 
@@ -25,6 +26,7 @@ __all__ = [
     "loss_curves",
     "outcome_bars",
     "photo_sheet",
+    "reliability_plot",
 ]
 
 
@@ -45,6 +47,11 @@ def error_map(predictions: pa.Table) -> bytes:
 def error_distribution(predictions: pa.Table, radii_km: Sequence[int] = (1, 25, 200, 750, 2500)) -> bytes:
     """For each p_key the share of photos by distance. predictions: `p_key, distance_km` of one benchmark and model."""
     return png(charts.error_distribution_figure(predictions, radii_km))
+
+
+def reliability_plot(series: Mapping[str, Reliability]) -> bytes:
+    """How often answers come true, by their probability: a line for each of at most four series."""
+    return png(charts.reliability_figure(series))
 
 
 def loss_curves(rows: Sequence[MetricRow]) -> bytes:

@@ -21,6 +21,10 @@ class EvaluationSettings(BaseModel):
     combine: Literal["max", "mean"] = Field(
         default="max", description="how the probabilities of the crops become one: the largest, or their mean"
     )
+    rules: tuple[Literal["mass25", "mass200", "mass750"], ...] = Field(
+        default=(),
+        description="answers beside f*: the point with the most probability within so many km",
+    )
     radii_km: tuple[Annotated[int, Field(gt=0)], ...] = Field(
         default=(1, 25, 200, 750, 2500),
         min_length=1,

@@ -18,6 +18,7 @@ from torch import Tensor
 from geo_pipeline.cells.cell_id import CellIds, levels, parse_tokens, tokens
 from geo_pipeline.cells.geometry import cell_centres
 from geo_pipeline.cells.settings import MAX_LEVEL
+from geo_pipeline.model.calibration import Beliefs
 from geo_pipeline.model.geography import HIERARCHY, Geography
 
 LEVELS: Mapping[str, int] = MappingProxyType({"city": 8, "region": 5, "country": 3})
@@ -60,16 +61,16 @@ class Areas:
         names = list(LEVELS)[list(LEVELS).index(max_precision) :]
         self._divisions = [_division(name, finest, device) for name in names]
 
-    def decide(self, distribution: Tensor, floor: float) -> list[Sequence[Area]]:
+    def decide(self, beliefs: Beliefs, floor: float) -> list[Sequence[Area]]:
         """For each photo the most probable areas (`NUM_RANKED`), best first, of the smallest permitted size that does.
 
         A size does if the probability of its best area reaches the floor, 0 to 1; no area where none does.
-        distribution: float32[n, fine classes], rows that sum to 1.
         """
-        answers: list[Sequence[Area]] = [() for _ in range(len(distribution))]
+        answers: list[Sequence[Area]] = [() for _ in beliefs.scores[HIERARCHY]]
         for division in self._divisions:
             rows = [row for row, answer in enumerate(answers) if not answer]
-            for row, ranked in zip(rows, _most_probable(division, distribution[rows]), strict=True):
+            distribution = beliefs.within(RADII_KM[division.precision])[rows]
+            for row, ranked in zip(rows, _most_probable(division, distribution), strict=True):
                 answers[row] = ranked if ranked[0].probability >= floor else ()
         return answers
 

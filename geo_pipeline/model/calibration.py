@@ -1,4 +1,4 @@
-"""Honest probabilities: a temperature for each head, and the distributions that it gives.
+"""Honest probabilities: temperatures, and the distributions that they give.
 
 Here lives what a calibration is, its file beside the checkpoint, and applying it. Not here: fitting one
 (evaluation.calibration). The one idea: a temperature divides logarithms of probabilities, so it changes how sure an
@@ -7,10 +7,10 @@ answer is and never which answer it is (Guo et al. 2017).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Self
 
 import torch
@@ -27,16 +27,32 @@ FILE = "calibration.json"
 """Its name in the run folder, beside the checkpoint it belongs to."""
 
 
+class HeadCalibration(BaseModel):
+    """The temperature of one `p_key`, and what it changed for the photos that it was fitted on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: float = Field(gt=0, description="above 1 the network was too sure of itself")
+    num_photos: int = Field(description="photos with a known class")
+    nll_before: float | None = Field(description="mean negative log likelihood of the true classes at temperature 1")
+    nll_after: float | None = Field(description="the same at the temperature")
+    ece_before: float = Field(description="expected calibration error at temperature 1, 0 to 1")
+    ece_after: float = Field(description="the same at the temperature")
+
+
 class Calibration(BaseModel):
-    """Temperatures by `p_key`, and what they were fitted for: one checkpoint, one way of combining crops."""
+    """The heads by `p_key`, and what they were fitted for: one checkpoint, one way of combining crops."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     checkpoint_sha256: str = Field(description="of the checkpoint whose network was calibrated")
     crops: NumCrops = Field(description="crops of each photo when it was fitted")
     combine: Combine = Field(description="how they were combined")
-    temperatures: dict[str, float] = Field(description="by p_key; above 1 the network was too sure of itself")
     num_photos: int = Field(description="validation photos that it was fitted on")
+    heads: dict[str, HeadCalibration] = Field(description="by p_key: that the answer is the true cell")
+    radii_km: dict[int, HeadCalibration] = Field(
+        description="f* by radius: that the truth lies so near to the answer, whatever the cell"
+    )
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -47,6 +63,16 @@ class Calibration(BaseModel):
             raise InputError(f"{path}: no such calibration; materialize `calibration`") from error
         except (ValidationError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: not a calibration of geo_pipeline; remove it or materialize it again") from error
+
+    @property
+    def temperatures(self) -> dict[str, float]:
+        """The temperatures by `p_key`."""
+        return {p_key: head.temperature for p_key, head in self.heads.items()}
+
+    def temperature_within(self, radius_km: float) -> float:
+        """The temperature of f* for probabilities within a radius: that of the radius nearest in proportion."""
+        nearest = min(self.radii_km, key=lambda each: abs(math.log(each / radius_km)))
+        return self.radii_km[nearest].temperature
 
     def write(self, path: Path) -> None:
         """Write the file atomically."""
@@ -77,20 +103,26 @@ class Beliefs:
 
     scores: Mapping[str, Tensor]
     distributions: Mapping[str, Tensor] = field(repr=False)
+    calibration: Calibration | None = None
+
+    def within(self, radius_km: float) -> Tensor:
+        """The distribution of f*, float32[n, fine classes], as calibrated for what lies within a radius."""
+        if self.calibration is None:
+            return self.distributions[HIERARCHY]
+        return tempered(self.scores[HIERARCHY], self.calibration.temperature_within(radius_km))
 
 
 def beliefs_of(
-    heads: Sequence[Tensor],
-    geography: Geography,
-    hierarchy: Tensor,
-    temperatures: Mapping[str, float] = MappingProxyType({}),
+    heads: Sequence[Tensor], geography: Geography, hierarchy: Tensor, calibration: Calibration | None = None
 ) -> Beliefs:
-    """From log probabilities float32[n, classes] of each partitioning, coarse first; a missing temperature is 1.
+    """From log probabilities float32[n, classes] of each partitioning, coarse first; uncalibrated without one.
 
     hierarchy: the geography's, on the device of the heads.
     """
     scores = {**dict(zip(geography.names, heads, strict=True)), HIERARCHY: hierarchical_scores(heads, hierarchy)}
-    return Beliefs(scores, {key: tempered(each, temperatures.get(key, 1.0)) for key, each in scores.items()})
+    temperatures = calibration.temperatures if calibration else dict.fromkeys(scores, 1.0)
+    distributions = {p_key: tempered(each, temperatures[p_key]) for p_key, each in scores.items()}
+    return Beliefs(scores, distributions, calibration)
 
 
 def tempered(scores: Tensor, temperature: float) -> Tensor:

@@ -7,9 +7,8 @@ The one idea: f* is what the papers compare, so a rule adds rows of its own and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,12 +19,7 @@ from torch import Tensor
 from geo_pipeline.model.calibration import Beliefs
 from geo_pipeline.model.geography import HIERARCHY, Geography
 from geo_pipeline.model.places import Places, mass_within
-
-RULES_KM: Mapping[str, int] = MappingProxyType({"mass25": 25, "mass200": 200, "mass750": 750})
-"""Rules by name: among the mean points of fine cells the one with the most probability within so many km."""
-
-CONFIDENCE_RADIUS_KM = 200.0
-"""The radius of `confidence`, unless another is asked for: that of a region in the papers' tables."""
+from geo_pipeline.model.settings import CONFIDENCE_RADIUS_KM, RULES_KM
 
 NUM_CENTRES = 100
 """So many of the most probable cells are tried as the centre."""
@@ -78,7 +72,8 @@ class Decider:
             best = centre(finest, cells, RULES_KM[rule])
             labels[rule_key(rule)], points[rule_key(rule)] = best, cells.vectors[best]
             chosen[rule_key(rule)] = finest.gather(1, best[:, None])[:, 0]
-        confidences = mass_within(finest, torch.stack(list(points.values()), dim=1), cells, self._radius_km)
+        answers = torch.stack(list(points.values()), dim=1)
+        confidences = mass_within(beliefs.within(self._radius_km), answers, cells, self._radius_km)
         return {
             p_key: Decision(_numpy(labels[p_key]), _numpy(chosen[p_key].double()), _numpy(confidences[:, k].double()))
             for k, p_key in enumerate(labels)

@@ -61,12 +61,12 @@ def mass_within(shares: Tensor, points: Tensor, cells: Places, radius_km: float)
     parts = [torch.empty((0, points.shape[1]), dtype=shares.dtype, device=shares.device)]
     for first in range(0, len(points), step):
         rows = slice(first, first + step)
-        near = _share_within(points[rows], cells if cells.spreads_km.dim() == 1 else cells[rows], radius_km)
+        near = share_within(points[rows], cells if cells.spreads_km.dim() == 1 else cells[rows], radius_km)
         parts.append(torch.bmm(near, shares[rows, :, None])[:, :, 0])
     return torch.cat(parts).clamp(max=1.0)
 
 
-def _share_within(points: Tensor, cells: Places, radius_km: float) -> Tensor:
+def share_within(points: Tensor, cells: Places, radius_km: float) -> Tensor:
     """float32[n, k, m]: which share of each cell's photos lies within a radius of each point."""
     cosines = points @ cells.vectors.transpose(-1, -2)
     distances_km = (EARTH_RADIUS_KM * cosines.clamp(-1, 1).acos()).float()

@@ -73,7 +73,7 @@ class Predictor:
         self.device = _device(options.device)
         self.model = load_network(checkpoint, self.device)
         self._hierarchy = torch.from_numpy(self.geography.hierarchy).to(self.device)
-        self._temperatures = calibration.temperatures if calibration else {}
+        self._calibration = calibration
 
     @property
     def geography(self) -> Geography:
@@ -101,7 +101,7 @@ class Predictor:
                 f"the GPU's memory is too small for {at_once} photos of {self.options.crops} crops at once; give a "
                 f"--batch-size below {at_once}, or --no-gpu"
             ) from error
-        return beliefs_of(heads, self.geography, self._hierarchy, self._temperatures)
+        return beliefs_of(heads, self.geography, self._hierarchy, self._calibration)
 
     def _heads(self, crops: Tensor, at_once: int) -> list[Tensor]:
         """Log probabilities of one group, of which the last one of a source is filled up with black pictures."""

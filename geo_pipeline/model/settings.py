@@ -6,9 +6,17 @@ can be read without it. Not here: how a network is trained (geo_pipeline.trainin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+RULES_KM: Mapping[str, int] = MappingProxyType({"mass25": 25, "mass200": 200, "mass750": 750})
+"""Rules of decision by name: of the mean points of fine cells the one with the most probability within so many km."""
+
+CONFIDENCE_RADIUS_KM = 200.0
+"""The radius of `confidence`, unless another is asked for: that of a region in the papers' tables."""
 
 
 class NetworkSettings(BaseModel):

@@ -28,7 +28,7 @@ from geo_pipeline_tests.conftest import profile_writer
 from geo_pipeline_tests.defs.project import Project, materialized
 
 AFTER_CELLS = ["cell_hierarchy", "photo_classes", "training_photos", "validation_photos"]
-MODEL_AND_LATER = ["geo_model", "benchmark_predictions", "benchmark_accuracy", "report"]
+MODEL_AND_LATER = ["geo_model", "calibration", "benchmark_predictions", "benchmark_accuracy", "report"]
 CELLS = ["cells_coarse", "cells_middle", "cells_fine"]
 
 
@@ -238,9 +238,9 @@ def test_a_training_setting_costs_the_model_and_what_follows(changed: Changed) -
         ("evaluation/theme.py", '"#', '"#1', {"report"}),
         ("cells/hierarchy.py", "def cell_hierarchy(", "# a remark\ndef cell_hierarchy(", set()),
         ("evaluation/accuracy.py", '"""', '"""Other words. ', set()),
-        ("model/combination.py", "    return", "    _ = None\n    return", {"benchmark_predictions"}),
+        ("model/combination.py", "    return", "    _ = None\n    return", {"calibration", "benchmark_predictions"}),
         ("training/loss.py", "    return", "    _ = None\n    return", {"geo_model"}),
-        ("model/network.py", "    return", "    _ = None\n    return", {"geo_model", "benchmark_predictions"}),
+        ("model/network.py", "    return", "    _ = None\n    return", set(MODEL_AND_LATER[:3])),
     ],
 )
 def test_a_change_of_code_costs_what_it_makes(

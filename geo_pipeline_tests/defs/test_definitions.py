@@ -19,7 +19,7 @@ GRAPH = {
     "photos": {"url_lists", "photo_shards", "photo_manifest", "photo_metadata"},
     "cells": {"cells_coarse", "cells_middle", "cells_fine", "cell_hierarchy", "photo_classes"},
     "training": {"training_photos", "validation_photos", "geo_model"},
-    "benchmarks": {"benchmark_predictions", "benchmark_accuracy", "report"},
+    "benchmarks": {"calibration", "benchmark_predictions", "benchmark_accuracy", "report"},
 }
 
 

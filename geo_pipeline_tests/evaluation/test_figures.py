@@ -8,6 +8,7 @@ from PIL import Image
 
 from geo_pipeline.evaluation import charts, figures, maps
 from geo_pipeline.evaluation.metrics import loss_series
+from geo_pipeline.evaluation.reliability import reliability
 from geo_pipeline_tests.evaluation.made_up import cells, jpeg, metrics, predictions
 
 
@@ -148,3 +149,28 @@ def test_bars_of_outcomes_are_shares_in_order_and_add_up() -> None:
         opened(figures.outcome_bars(counts)).height
         < opened(figures.outcome_bars(pa.concat_tables([counts] * 9))).height
     )
+
+
+def test_a_reliability_plot_has_a_dot_for_each_bin_with_answers_and_tells_the_error() -> None:
+    rng = np.random.default_rng(0)
+    probabilities = rng.random(300) * 0.5
+    sure = reliability(np.ones(3), np.ones(3) > 0)
+    series = {"one": reliability(probabilities, rng.random(300) < probabilities), "f*": sure}
+    (axes,) = charts.reliability_figure(series).axes
+    one, f_star = (np.asarray(dots.get_offsets()) for dots in axes.collections)
+    assert one[:, 0] == pytest.approx(100 * series["one"].probabilities[:5])
+    assert one[:, 1] == pytest.approx(100 * series["one"].shares[:5])
+    assert f_star.tolist() == [[100.0, 100.0]]
+    legend = axes.get_legend()
+    assert legend is not None
+    assert legend.get_texts()[1].get_text() == "f* (error 0.0 %)"
+    assert opened(figures.reliability_plot(series)).width > 400
+
+
+def test_rules_beside_f_star_are_not_in_the_distribution_of_errors() -> None:
+    table = predictions("one", 30)
+    rule = table.filter(pc.equal(table["p_key"], "hierarchy"))
+    rule = rule.set_column(rule.column_names.index("p_key"), "p_key", pa.array(["hierarchy_mass200"] * rule.num_rows))
+    both = (table, pa.concat_tables([table, rule]))
+    plain, more = (charts.error_distribution_figure(each, (25,)).axes[0] for each in both)
+    assert len(more.lines) == len(plain.lines) == 4

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from geo_pipeline.model.calibration import Calibration, HeadCalibration
 from geo_pipeline.model.geography import Geography
 from geo_pipeline.shards.format import ShardWriter
 
@@ -41,6 +42,25 @@ def cell_table(latitudes: np.ndarray, longitudes: np.ndarray) -> pa.Table:
 def hierarchy() -> pa.Table:
     fine = np.arange(4, dtype=np.int32)
     return pa.table({"coarse": PARENTS.astype(np.int32), "middle": fine, "fine": fine})
+
+
+def at_temperature(temperature: float) -> HeadCalibration:
+    """A calibration whose other numbers are made up."""
+    return HeadCalibration(
+        temperature=temperature, num_photos=9, nll_before=2.0, nll_after=1.0, ece_before=0.2, ece_after=0.1
+    )
+
+
+def calibration(heads: dict[str, float], radii_km: dict[int, float], checkpoint_sha256: str = "") -> Calibration:
+    """A calibration of these temperatures."""
+    return Calibration(
+        checkpoint_sha256=checkpoint_sha256,
+        crops=5,
+        combine="max",
+        num_photos=500,
+        heads={p_key: at_temperature(t) for p_key, t in heads.items()},
+        radii_km={radius: at_temperature(t) for radius, t in radii_km.items()},
+    )
 
 
 def geography() -> Geography:

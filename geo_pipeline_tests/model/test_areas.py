@@ -7,6 +7,7 @@ import torch
 
 from geo_pipeline.cells.cell_id import parse_tokens
 from geo_pipeline.model.areas import LEVELS, RADII_KM, Areas, enclosing_cells
+from geo_pipeline.model.calibration import Beliefs
 from geo_pipeline.model.geography import Geography, Partitioning
 
 CPU = torch.device("cpu")
@@ -29,6 +30,10 @@ def geography() -> Geography:
     return Geography((fine,), np.arange(len(tokens))[:, None])
 
 
+def believed(shares: torch.Tensor) -> Beliefs:
+    return Beliefs({"hierarchy": shares.log()}, {"hierarchy": shares})
+
+
 @pytest.mark.parametrize("level", range(13))
 def test_enclosing_cells_are_those_of_s2sphere(level: int) -> None:
     expected = [cell.parent(level) if cell.level() > level else cell for cell in s2_cells()]
@@ -45,7 +50,7 @@ def test_a_size_is_about_that_of_its_circle(name: str) -> None:
 
 def test_the_probability_of_an_area_is_that_of_its_cells_and_the_best_comes_first() -> None:
     shares = torch.tensor([[0.1, 0.3, 0.1, 0.05, 0.05, 0.15, 0.05, 0.2]])
-    (ranked,) = Areas(geography(), "country", CPU).decide(shares, 0.0)
+    (ranked,) = Areas(geography(), "country", CPU).decide(believed(shares), 0.0)
     expected: dict[str, float] = {}
     for cell, share in zip(s2_cells(), shares[0].tolist(), strict=True):
         token = cell.parent(3).to_token() if cell.level() > 3 else cell.to_token()
@@ -67,16 +72,16 @@ def test_the_smallest_permitted_size_that_reaches_the_floor_is_taken() -> None:
             [0.20, 0.00, 0.00, 0.20, 0.20, 0.20, 0.00, 0.20],
         ]
     )
-    by_city = Areas(geography(), "city", CPU).decide(shares, 0.7)
+    by_city = Areas(geography(), "city", CPU).decide(believed(shares), 0.7)
     assert [ranked[0].precision if ranked else None for ranked in by_city] == ["city", "region", None]
-    by_region = Areas(geography(), "region", CPU).decide(shares, 0.7)
+    by_region = Areas(geography(), "region", CPU).decide(believed(shares), 0.7)
     assert [ranked[0].precision if ranked else None for ranked in by_region] == ["region", "region", None]
-    by_country = Areas(geography(), "country", CPU).decide(shares, 0.2)
+    by_country = Areas(geography(), "country", CPU).decide(believed(shares), 0.2)
     assert [ranked[0].precision for ranked in by_country] == ["country"] * 3
 
 
 def test_a_fine_cell_that_is_larger_than_the_area_is_its_own_area() -> None:
     shares = torch.zeros(1, 8)
     shares[0, 7] = 1.0
-    (ranked,) = Areas(geography(), "city", CPU).decide(shares, 0.9)
+    (ranked,) = Areas(geography(), "city", CPU).decide(believed(shares), 0.9)
     assert (ranked[0].token, ranked[0].probability) == (s2_cells()[7].to_token(), 1.0)

@@ -10,9 +10,10 @@ import torch
 
 from geo_pipeline.cells.distance import great_circle_km
 from geo_pipeline.model.calibration import Beliefs, beliefs_of
-from geo_pipeline.model.decisions import RULES_KM, Decider, centre, rule_key
+from geo_pipeline.model.decisions import Decider, centre, rule_key
 from geo_pipeline.model.geography import HIERARCHY, Geography, Partitioning
 from geo_pipeline.model.places import Places
+from geo_pipeline.model.settings import RULES_KM
 from geo_pipeline_tests.model import made_up
 
 CPU = torch.device("cpu")

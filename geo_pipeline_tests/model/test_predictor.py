@@ -11,15 +11,15 @@ import torch
 from PIL import Image
 
 from geo_pipeline.errors import InputError
-from geo_pipeline.model.calibration import Calibration
 from geo_pipeline.model.checkpoint import SECTION, checkpoint_section
-from geo_pipeline.model.decisions import RULES_KM, Decider
+from geo_pipeline.model.decisions import Decider
 from geo_pipeline.model.geography import Geography, Partitioning
 from geo_pipeline.model.network import GeoModel
 from geo_pipeline.model.pictures import BrokenPictureError
 from geo_pipeline.model.predictor import PredictionOptions, Predictor
 from geo_pipeline.model.preprocessing import crops_for_test
-from geo_pipeline.model.settings import NetworkSettings
+from geo_pipeline.model.settings import RULES_KM, NetworkSettings
+from geo_pipeline_tests.model.made_up import calibration
 
 NUM_PHOTOS = 23
 CLASSES = (7, 61, 307)  # odd numbers: remainders in every product of matrices
@@ -109,16 +109,18 @@ def test_the_scores_are_those_of_the_bare_network(checkpoint: Path) -> None:
 
 
 def test_a_calibration_changes_how_sure_an_answer_is_and_not_which(checkpoint: Path) -> None:
-    temperatures = {"coarse": 2.0, "hierarchy": 3.0}
-    calibration = Calibration(checkpoint_sha256="", crops=5, combine="max", temperatures=temperatures, num_photos=9)
+    temperatures = {"coarse": 2.0, "middle": 1.0, "fine": 1.0, "hierarchy": 3.0}
+    made = calibration(temperatures, {200: 0.5})
     options, source = PredictionOptions(device="cpu"), Noise(np.arange(3))
     (plain,) = Predictor(checkpoint, options).beliefs(source)
-    (tempered,) = Predictor(checkpoint, options, calibration).beliefs(source)
+    (tempered,) = Predictor(checkpoint, options, made).beliefs(source)
     for p_key, distribution in tempered.beliefs.distributions.items():
         assert torch.equal(tempered.beliefs.scores[p_key], plain.beliefs.scores[p_key])
         torch.testing.assert_close(distribution.sum(dim=1), torch.ones(3))
         surer = plain.beliefs.distributions[p_key].amax(dim=1) - distribution.amax(dim=1)
-        assert (surer > 0).all() if p_key in temperatures else (surer == 0).all()
+        assert (surer > 0).all() if temperatures[p_key] > 1 else (surer == 0).all()
+    surer = tempered.beliefs.within(200).amax(dim=1) - plain.beliefs.within(200).amax(dim=1)
+    assert (surer > 0).all()
 
 
 @pytest.mark.parametrize("precision", ["16", "bf16"])

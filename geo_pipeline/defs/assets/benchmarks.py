@@ -19,14 +19,35 @@ from geo_pipeline.defs.resources import Experiment
 from geo_pipeline.defs.staleness import FILES, file_sizes
 from geo_pipeline.photos.joins import downloaded_with_coordinates
 from geo_pipeline.photos.settings import Role
-from geo_pipeline.store import text_hash, write_csv, write_text
+from geo_pipeline.store import file_hash, text_hash, write_csv, write_text
 
 GROUP = "benchmarks"
 
 
+@dg.asset(group_name=GROUP, deps=["geo_model"], kinds={"pytorch"}, pool="gpu")
+@asset_function
+def calibration(experiment: dg.ResourceParam[Experiment], validation_photos: pa.Table) -> dg.MaterializeResult[None]:
+    """Honest probabilities: a temperature for each head, fitted on validation photos; a file beside the checkpoint."""
+    from geo_pipeline.defs.calibrating import calibrate_model, calibration_pictures
+    from geo_pipeline.model.calibration import FILE
+
+    layout = experiment.layout
+    fitted = calibrate_model(layout.checkpoint, validation_photos, layout.shards, experiment.profile.evaluation)
+    path = layout.checkpoint.with_name(FILE)
+    fitted.calibration.write(path)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(file_hash(path)[:32]),
+        metadata={
+            "calibration": dg.MetadataValue.path(path),
+            FILES: file_sizes(layout.folder, path),
+            **calibration_pictures(fitted),
+        },
+    )
+
+
 @dg.asset(
     group_name=GROUP,
-    deps=["geo_model"],
+    deps=["geo_model", "calibration"],
     kinds={"pytorch", "parquet"},
     pool="gpu",
 )
@@ -35,19 +56,23 @@ def benchmark_predictions(
     experiment: dg.ResourceParam[Experiment], photo_manifest: pa.Table, photo_metadata: pa.Table
 ) -> dg.MaterializeResult[pa.Table]:
     """Where the model places every benchmark photo: coarse, middle, fine and f* (`hierarchy`), with the distance."""
+    from geo_pipeline.defs.calibrating import calibration_of
     from geo_pipeline.evaluation.truth import with_truth
     from geo_pipeline.model.prediction import predict_photos
 
-    profile = experiment.profile
+    settings, layout = experiment.profile.evaluation, experiment.layout
+    fitted = calibration_of(layout.checkpoint, settings)
     tables = []
     for name in _benchmark_names(experiment):
         photos = downloaded_with_coordinates(photo_manifest, photo_metadata, name)
         answers = predict_photos(
-            experiment.layout.run(RUN) / "best.ckpt",
+            layout.checkpoint,
             photos,
-            experiment.layout.shards,
-            crops=profile.evaluation.crops,
-            combine=profile.evaluation.combine,
+            layout.shards,
+            crops=settings.crops,
+            combine=settings.combine,
+            calibration=fitted,
+            rules=settings.rules,
         )
         tables.append(with_truth(answers, photos, benchmark=name, model=RUN))
     return table_result(pa.concat_tables(tables))
@@ -59,7 +84,8 @@ def benchmark_accuracy(
     experiment: dg.ResourceParam[Experiment], benchmark_predictions: pa.Table
 ) -> dg.MaterializeResult[pa.Table]:
     """Share of benchmark photos within 1, 25, 200, 750 and 2500 km of the truth, with 95 % bootstrap intervals."""
-    from geo_pipeline.evaluation.accuracy import accuracy_markdown, accuracy_table
+    from geo_pipeline.defs.calibrating import confidence_picture
+    from geo_pipeline.evaluation.accuracy import accuracy_markdown, accuracy_table, over_authors_markdown
     from geo_pipeline.evaluation.figures import error_distribution
 
     accuracy = accuracy_table(benchmark_predictions, experiment.profile.evaluation)
@@ -67,7 +93,13 @@ def benchmark_accuracy(
         f"errors_{name}": png(error_distribution(of_benchmark(benchmark_predictions, name)))
         for name in _benchmark_names(experiment)
     }
-    return table_result(accuracy, accuracy=dg.MetadataValue.md(accuracy_markdown(accuracy)), **pictures)
+    return table_result(
+        accuracy,
+        accuracy=dg.MetadataValue.md(accuracy_markdown(accuracy)),
+        intervals_over_authors=dg.MetadataValue.md(over_authors_markdown(accuracy) or "no author is known"),
+        confidence=confidence_picture(benchmark_predictions),
+        **pictures,
+    )
 
 
 def of_benchmark(table: pa.Table, name: str) -> pa.Table:
