@@ -98,6 +98,7 @@ NOT_CONTENT: Mapping[str, str] = {
     "training.stopping": "when a training is interrupted",
     "training.provenance": "what is recorded about a training",
     "training.model_card": "what is told of a model",
+    "training.reports": "what is told of a training",
     "source_code": "how versions are made",
     "lock": "who may run",
     "defs.making": "what is recorded about an asset",

@@ -21,6 +21,8 @@ from geo_pipeline.defs.orphans import LAUNCHED_TAG
 POLL_SECONDS = 0.5
 SHOWN_NUMBERS = (
     "epoch",
+    "step",
+    "steps_per_epoch",
     "train_loss",
     "validation_loss",
     "accuracy_hierarchy_200",

@@ -13,15 +13,17 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from geo_pipeline.evaluation import charts, maps
-from geo_pipeline.evaluation.metrics import MetricRow, loss_series
+from geo_pipeline.evaluation.metrics import MetricRow, accuracy_series, head_loss_series, loss_series
 from geo_pipeline.evaluation.reliability import Reliability
 from geo_pipeline.evaluation.sheet import photo_sheet
 from geo_pipeline.evaluation.theme import png
 
 __all__ = [
+    "accuracy_curves",
     "cells_map",
     "error_distribution",
     "error_map",
+    "head_loss_curves",
     "histogram",
     "loss_curves",
     "outcome_bars",
@@ -57,6 +59,16 @@ def reliability_plot(series: Mapping[str, Reliability]) -> bytes:
 def loss_curves(rows: Sequence[MetricRow]) -> bytes:
     """Training and validation loss by epoch. rows: the lines of `metrics.jsonl`, at least one."""
     return png(charts.loss_figure(*loss_series(rows)))
+
+
+def head_loss_curves(rows: Sequence[MetricRow]) -> bytes:
+    """The validation loss of each head by epoch. rows: the lines of `metrics.jsonl`, all of validated epochs."""
+    return png(charts.loss_figure(*head_loss_series(rows)))
+
+
+def accuracy_curves(rows: Sequence[MetricRow]) -> bytes:
+    """Percent of validation photos that f* places within each radius, by epoch. rows: as of `head_loss_curves`."""
+    return png(charts.accuracy_figure(*accuracy_series(rows)))
 
 
 def histogram(values: npt.NDArray[np.int64], label: str, counted: str, *, logarithmic: bool = False) -> bytes:

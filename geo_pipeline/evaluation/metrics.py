@@ -23,6 +23,12 @@ def loss_series(rows: Sequence[MetricRow]) -> tuple[list[int], Series]:
     return _series(rows, _LOSSES)
 
 
+def head_loss_series(rows: Sequence[MetricRow]) -> tuple[list[int], Series]:
+    """The epochs, and the validation losses of the first four heads, by the partitioning's name."""
+    heads = [name for name in rows[0]["validation"] if name != "loss"][:4]
+    return _series(rows, {f"validation_{name}": name for name in heads})
+
+
 def accuracy_series(rows: Sequence[MetricRow]) -> tuple[list[int], Series]:
     """The epochs, and the percent of validation photos that f* places within each radius, by `<radius> km`."""
     return _series(rows, {f"accuracy_{HIERARCHY}_{radius}": f"{radius} km" for radius in (25, 200, 750)})

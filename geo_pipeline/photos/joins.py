@@ -79,6 +79,42 @@ def downloaded_and_labelled(
     )
 
 
+def selection_counts(
+    manifest: pa.Table,
+    metadata: pa.Table,
+    classes: pa.Table,
+    photo_sets: Sequence[str],
+    *,
+    keep_duplicates: bool = False,
+) -> dict[str, int]:
+    """How many photos of some sets' lists are left after each filter of `downloaded_and_labelled`, by its name."""
+    labels = [f'c."{name}"' for name in classes.column_names if name not in {"photo_id", "photo_set"}]
+    counts = query_tables(
+        f"""
+        with filtered as (
+            select m.status = 'ok' as downloaded,
+                downloaded and ($keep_duplicates or m.duplicate_of is null) as without_duplicates,
+                without_duplicates and d.photo_id is not null as with_metadata,
+                with_metadata and coalesce({", ".join(labels)}) is not null as labelled
+            from manifest m
+                left join metadata d using (photo_set, photo_id)
+                left join classes c using (photo_set, photo_id)
+            where list_contains($photo_sets, m.photo_set)
+        )
+        select count(*) as listed, count_if(downloaded) as downloaded,
+            count_if(without_duplicates) as without_duplicates, count_if(with_metadata) as with_metadata,
+            count_if(labelled) as labelled
+        from filtered
+        """,  # noqa: S608 -- the names are columns of our own tables
+        manifest=manifest,
+        metadata=metadata,
+        classes=classes,
+        photo_sets=list(photo_sets),
+        keep_duplicates=keep_duplicates,
+    )
+    return {name.replace("_", " "): int(count) for name, count in counts.to_pylist()[0].items()}
+
+
 def downloaded_with_coordinates(manifest: pa.Table, metadata: pa.Table, photo_set: str) -> pa.Table:
     """Photos of one set that were downloaded and have a coordinate: what a benchmark can be measured on.
 

@@ -7,7 +7,7 @@ kill between any two of them loses nothing that the next run does not do again.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +23,7 @@ from geo_pipeline.training.loader import PhotoLoader
 from geo_pipeline.training.metrics import METRICS_FILE, EpochMetrics, append_epoch
 from geo_pipeline.training.module import GeoModule, geo_module
 from geo_pipeline.training.pace import Pace
+from geo_pipeline.training.reports import Listener
 from geo_pipeline.training.start import BEST_CHECKPOINT, LAST_CHECKPOINT, Start
 from geo_pipeline.training.stopping import StopSignals, TrainingInterruptedError
 
@@ -63,15 +64,18 @@ class SeededSteps(pl.Callback):
 
 
 class RunFiles(pl.Callback):
-    """Writes the epoch's metrics and checkpoints into the run's folder.
+    """Writes the epoch's metrics and checkpoints into the run's folder, and tells `listeners` of the epoch.
 
     `last.ckpt` is also saved every `checkpoint_seconds`, and before an epoch's last step, so that a validation can be
     interrupted at any time and costs one step to begin again.
     """
 
-    def __init__(self, run_dir: Path, start: Start, pace: Pace, checkpoint_seconds: float) -> None:
+    def __init__(
+        self, run_dir: Path, start: Start, pace: Pace, checkpoint_seconds: float, listeners: Sequence[Listener] = ()
+    ) -> None:
         self._run_dir = run_dir
         self._pace = pace
+        self._listeners = listeners
         self._identity = start.identity
         self._best = start.best
         self._checkpoint_seconds = checkpoint_seconds
@@ -116,6 +120,8 @@ class RunFiles(pl.Callback):
         module = geo_module(pl_module)
         metrics = self._metrics(trainer, module)
         append_epoch(self._run_dir / METRICS_FILE, metrics)
+        for listener in self._listeners:
+            listener.epoch(metrics)
         module.begin_training_tally()
         self._batches_done = 0
         loss = metrics.validation.get("loss")

@@ -97,8 +97,13 @@ def concatenated(batches: Sequence[Mapping[str, Answer]]) -> dict[str, Answer]:
     }
 
 
+def read_epochs(path: Path) -> list[EpochMetrics]:
+    """The epochs that a file tells of."""
+    return [EpochMetrics(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 def best_epoch(path: Path) -> EpochMetrics:
     """The epoch whose weights `best.ckpt` holds: with the least validation loss, the last one if none was validated."""
-    epochs = [EpochMetrics(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    epochs = read_epochs(path)
     validated = [epoch for epoch in epochs if epoch.validation]
     return min(validated, key=lambda epoch: epoch.validation["loss"]) if validated else epochs[-1]

@@ -38,11 +38,23 @@ from geo_pipeline.training.hardware import (
 from geo_pipeline.training.job import TrainingJob
 from geo_pipeline.training.loader import training_loader, validation_loader
 from geo_pipeline.training.metrics import METRICS_FILE, best_epoch, keep_epochs_before
-from geo_pipeline.training.model_card import model_card
+from geo_pipeline.training.model_card import model_card, write_card
 from geo_pipeline.training.module import GeoModule
 from geo_pipeline.training.pace import Pace
 from geo_pipeline.training.provenance import hparams_text
-from geo_pipeline.training.start import Start, find_start, load_first_weights
+from geo_pipeline.training.reports import (
+    BAR_SECONDS,
+    PROGRESS_FILE,
+    Bar,
+    CsvLog,
+    Lines,
+    Listener,
+    ProgressLines,
+    Reports,
+    tensorboard_log,
+)
+from geo_pipeline.training.selection import Selection
+from geo_pipeline.training.start import BEST_CHECKPOINT, Start, find_start, load_first_weights
 from geo_pipeline.training.stopping import StopSignals
 from geo_pipeline.typed_yaml import unknown_key
 
@@ -67,19 +79,18 @@ def train(job: TrainingJob, signals: StopSignals | None = None) -> None:
         return
     with _alone(job.run_dir):
         start = find_start(job)
-        geography, photos = _geography(job), {}
-        for role in ("training", "validation"):
-            photos[role] = _photos(job, f"{role}_photos", geography)
+        geography = _geography(job)
+        tables = {role: _photos(job, f"{role}_photos") for role in ("training", "validation")}
         if start.is_finished:
             _log.warning("%s: this training is finished; --fresh trains anew", job.run_dir)
         else:
             remove_leftovers(job.run_dir)
+            photos = {role: LabelledPhotos(table, job.shards_root, geography) for role, table in tables.items()}
             _fit(job, start, geography, photos, signals)
         best = best_epoch(job.run_dir / METRICS_FILE)
-        counts = {role: len(each) for role, each in photos.items()}
-        write_text(
-            job.run_dir / "model_card.md", model_card(job.model_name, job.resolved_config(), geography, counts, best)
-        )
+        selections = {role: Selection.of(table) for role, table in tables.items()}
+        card = model_card(job.model_name, job.resolved_config(), geography, selections, best)
+        write_card(job.run_dir, card, job.run_dir / BEST_CHECKPOINT)
 
 
 def _fit(
@@ -91,6 +102,7 @@ def _fit(
     trainer = _trainer(job, config, start, signals)
     write_text(job.run_dir / "hparams.yaml", hparams_text(job, config, start, str(trainer.precision)))
     keep_epochs_before(job.run_dir / METRICS_FILE, start.epoch)
+    (job.run_dir / PROGRESS_FILE).unlink(missing_ok=True)
     torch.manual_seed(params.seed)
     device, part = trainer.strategy.root_device, {"rank": trainer.global_rank, "world_size": trainer.world_size}
     batches = training_loader(
@@ -125,37 +137,60 @@ def _geography(job: TrainingJob) -> Geography:
     return Geography.from_tables(cells, read_table(job.hierarchy))
 
 
-def _photos(job: TrainingJob, role: str, geography: Geography) -> LabelledPhotos:
+def _photos(job: TrainingJob, role: str) -> pa.Table:
     """The photos of a role. Raises InputError if there are none."""
-    table: pa.Table = read_table(getattr(job, role))
+    path = getattr(job, role)
+    table = read_table(path)
     if table.num_rows == 0:
-        raise InputError(
-            f"{getattr(job, role)}: no photo is left after joining labels and downloads; look at the manifest"
-        )
-    return LabelledPhotos(table, job.shards_root, geography)
+        raise InputError(f"{path}: no photo is left: {Selection.of(table)}; look at the manifest and the labels")
+    return table
+
+
+def _callbacks(job: TrainingJob, config: TrainingConfig, start: Start, signals: StopSignals) -> list[pl.Callback]:
+    """What happens around the steps, in this order."""
+    params = config.model_params
+    bar = Bar(config.trainer_params["max_epochs"], shown=_shows_bar(config))
+    lines = Lines(config.trainer_params["max_epochs"], only_epochs=_shows_bar(config))
+    logs: list[Listener] = [ProgressLines(job.run_dir), CsvLog(job.run_dir)]
+    if config.trainer_params.get("logger", True):
+        logs += tensorboard_log(job.run_dir, start.epoch)
+    pace = Pace()
+    files = RunFiles(job.run_dir, start, pace, 60 * params.checkpoint_minutes, [bar, lines, *logs])
+    return [
+        SeededSteps(params.seed),
+        StopWhenDiverged(),
+        files,
+        Reports([bar], BAR_SECONDS),
+        Reports([lines, *logs], 60 * params.report_minutes),
+        LeaveOnSignal(signals, files),
+        pace,
+    ]
+
+
+def _shows_bar(config: TrainingConfig) -> bool:
+    return bool(config.trainer_params.get("enable_progress_bar", sys.stderr.isatty()))
 
 
 def _trainer(job: TrainingJob, config: TrainingConfig, start: Start, signals: StopSignals) -> pl.Trainer:
     """Lightning's trainer. Raises InputError for parameters that it does not know or that the machine cannot do."""
-    pace = Pace()
-    files = RunFiles(job.run_dir, start, pace, 60 * config.model_params.checkpoint_minutes)
-    steps = SeededSteps(config.model_params.seed)
     require_accelerator(config.trainer_params)
     use_tensor_cores()
-    defaults: dict[str, Any] = {
-        "logger": False,  # metrics.jsonl is the log
+    ours: dict[str, Any] = {
+        "logger": False,  # reports.py logs
         "enable_checkpointing": False,  # RunFiles writes them
+        "enable_progress_bar": False,  # reports.py shows one
+        "callbacks": _callbacks(job, config, start, signals),
+        "plugins": [AtomicCheckpointIO()],
+    }
+    defaults: dict[str, Any] = {
         "enable_model_summary": False,
-        "enable_progress_bar": sys.stderr.isatty(),
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,  # the order is our own
         "default_root_dir": job.run_dir,
-        "callbacks": [steps, StopWhenDiverged(), files, LeaveOnSignal(signals, files), pace],
-        "plugins": [AtomicCheckpointIO()],
         "precision": "auto",
         **fast_defaults(config.trainer_params),
     }
-    wanted = defaults | _known_parameters(config.trainer_params)
+    wanted = defaults | _known_parameters(config.trainer_params) | ours
     wanted["precision"] = resolve_precision(wanted["precision"])
     try:
         with _quiet_lightning():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from geo_pipeline.defs.metrics import epochs_as_observations, observation_metadata, read_metrics
+from geo_pipeline.defs.metrics import observation_metadata, observations_of_run, read_metrics
 
 
 def test_an_epochs_numbers_become_flat_metadata() -> None:
@@ -26,12 +26,13 @@ def test_each_new_epoch_is_observed_while_the_training_runs_and_old_ones_are_not
 
     @dg.asset
     def geo_model(context: dg.AssetExecutionContext) -> None:
-        with epochs_as_observations(context, file):
+        with observations_of_run(context, tmp_path):
             with file.open("a") as stream:
                 stream.write(json.dumps({"epoch": 1}) + "\n")
             time.sleep(2.5)
             records = context.instance.fetch_observations(dg.AssetKey("geo_model"), limit=10).records
             seen_while_running.append(len(records))
+            (tmp_path / "progress.jsonl").write_text(json.dumps({"epoch": 2, "step": 7}) + "\n")
             with file.open("a") as stream:
                 stream.write(json.dumps({"epoch": 2}) + "\n")
 
@@ -39,8 +40,10 @@ def test_each_new_epoch_is_observed_while_the_training_runs_and_old_ones_are_not
         result = dg.materialize([geo_model], instance=instance)
         observations = instance.fetch_observations(dg.AssetKey("geo_model"), limit=10).records
         found = [
-            record.asset_observation.metadata["epoch"].value for record in observations if record.asset_observation
+            tuple(value.value for value in record.asset_observation.metadata.values())
+            for record in observations
+            if record.asset_observation
         ]
     assert result.success
     assert seen_while_running == [1]
-    assert sorted(found) == [1, 2]  # type: ignore[type-var]
+    assert sorted(found) == [(1,), (2,), (2, 7)]

@@ -5,7 +5,12 @@ import random
 import pyarrow as pa
 import pytest
 
-from geo_pipeline.photos.joins import downloaded_and_labelled, downloaded_with_coordinates, mark_duplicates
+from geo_pipeline.photos.joins import (
+    downloaded_and_labelled,
+    downloaded_with_coordinates,
+    mark_duplicates,
+    selection_counts,
+)
 
 
 def manifest(*rows: tuple[str, str, str, str]) -> pa.Table:
@@ -83,6 +88,17 @@ def test_training_photos_are_downloaded_labelled_originals_of_the_set(
             "shard": "s/s-000/shard-00000.msg", "offset": 0, "length": 10,
         }
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("keep_duplicates", "left"), [(False, [5, 4, 3, 2, 1]), (True, [5, 4, 4, 3, 2])])
+def test_the_photos_left_after_each_filter_are_counted(
+    tables: tuple[pa.Table, pa.Table, pa.Table], *, keep_duplicates: bool, left: list[int]
+) -> None:
+    counts = selection_counts(*tables, ["s"], keep_duplicates=keep_duplicates)
+    names = ["listed", "downloaded", "without duplicates", "with metadata", "labelled"]
+    assert counts == dict(zip(names, left, strict=True))
+    assert list(counts) == names
+    assert counts["labelled"] == downloaded_and_labelled(*tables, ["s"], keep_duplicates=keep_duplicates).num_rows
 
 
 def test_benchmark_photos_need_no_class_and_may_be_duplicates(tables: tuple[pa.Table, pa.Table, pa.Table]) -> None:

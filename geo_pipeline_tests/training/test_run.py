@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -30,7 +33,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> TrainingJob:
 
 def test_a_run_leaves_its_files(finished: TrainingJob) -> None:
     names = {path.name for path in finished.run_dir.iterdir() if not path.name.startswith(".")}
-    assert names == {"hparams.yaml", "metrics.jsonl", "last.ckpt", "best.ckpt", "model_card.md"}
+    assert names == {"hparams.yaml", "metrics.jsonl", "metrics.csv", "last.ckpt", "best.ckpt", "model_card.md"}
 
 
 def test_every_epoch_tells_the_loss_of_each_head_and_the_accuracy_of_each_p_key(finished: TrainingJob) -> None:
@@ -69,9 +72,10 @@ def test_the_runs_settings_are_kept_with_versions_and_data(finished: TrainingJob
 
 def test_the_model_card_counts_photos_and_cells(finished: TrainingJob) -> None:
     card = (finished.run_dir / "model_card.md").read_text()
-    assert "60 for training, 20 for validation" in card
+    assert "- training: 60 listed\n- validation: 20 listed\n" in card
     assert "coarse 2, middle 4, fine 4" in card
     assert "Intended use" in card
+    assert "Not measured yet." in card
 
 
 def test_the_same_job_gives_the_same_numbers(finished: TrainingJob) -> None:
@@ -142,6 +146,43 @@ def test_files_that_a_kill_has_left_half_written_are_removed(tmp_path: Path, fin
     (job.run_dir / ".last.ckpt.123.abcd.tmp").write_bytes(b"half")
     train(job)
     assert list(job.run_dir.glob(".*.tmp")) == []
+
+
+def test_progress_is_told_between_epochs_in_lines_and_in_a_file(
+    tmp_path: Path, finished: TrainingJob, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = finished.resolved_config().model_params.model_copy(update={"report_minutes": 1e-6})
+    config = finished.resolved_config().model_copy(update={"model_params": params})
+    job = finished.model_copy(update={"run_dir": tmp_path / "run", "config": config})
+    train(job)
+    told = [json.loads(line) for line in (job.run_dir / "progress.jsonl").read_text().splitlines()]
+    assert [(line["epoch"], line["step"]) for line in told] == [
+        (epoch, step) for epoch in (0, 1) for step in (1, 2, 3, 4)
+    ]
+    assert all(line["steps_per_epoch"] == STEPS_PER_EPOCH for line in told)
+    sizes = [16, 16, 16, 12]
+    losses = np.average([line["train_loss"] for line in told[:4]], weights=sizes)
+    assert losses == pytest.approx(
+        small_runs.epochs(job.run_dir)[0]["train"]["loss"], rel=0.05
+    )  # a head may have no label
+    assert told[-1]["minutes_left"] == 0
+    assert told[0]["minutes_left"] > 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines[3:5]] == ["epoch 1/2, step 4/4", "epoch 1/2"]
+    train(job.model_copy(update={"earlier": Earlier.FRESH, "config": finished.config}))
+    assert not (job.run_dir / "progress.jsonl").exists()
+
+
+def test_a_bar_is_shown_where_it_is_wanted(
+    tmp_path: Path, finished: TrainingJob, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "BAR_SECONDS", 0.0)
+    config = finished.resolved_config()
+    config = config.model_copy(update={"trainer_params": config.trainer_params | {"enable_progress_bar": True}})
+    train(finished.model_copy(update={"run_dir": tmp_path / "run", "config": config}))
+    shown = capsys.readouterr()
+    assert re.search(r"epoch 1/2  75%\|.*\| 3/4 steps in .*, loss [\d.]+, [\d,]+ photos/s, \d+ s left", shown.err)
+    assert [line.partition(":")[0] for line in shown.out.splitlines()] == ["epoch 1/2", "epoch 2/2"]
 
 
 def test_a_folder_that_cannot_be_is_one_message(tmp_path: Path, finished: TrainingJob) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +130,7 @@ def test_a_scenes_training_begins_with_the_bases_weights_and_sees_its_photos_onl
         torch.testing.assert_close(ours.get_parameter(name), value, atol=1e-5, rtol=0)
     card = (job.run_dir / "model_card.md").read_text("utf-8")
     assert card.startswith("# Model card: ISN(M, f*, S3), scene water\n")
-    assert "30 for training, 10 for validation" in card
+    assert re.search(r"- training: .*, 30 of scene water\n- validation: .*, 10 of scene water\n", card)
 
 
 def test_a_finished_scene_is_kept_unless_weights_settings_photos_or_code_have_changed(

@@ -20,6 +20,7 @@ from geo_pipeline.defs.staleness import FILES, file_sizes
 from geo_pipeline.photos.joins import downloaded_with_coordinates
 from geo_pipeline.photos.settings import Role
 from geo_pipeline.store import file_hash, text_hash, write_csv, write_text
+from geo_pipeline.training.model_card import write_benchmarks
 
 GROUP = "benchmarks"
 
@@ -93,9 +94,11 @@ def benchmark_accuracy(
         f"errors_{name}": png(error_distribution(of_benchmark(benchmark_predictions, name)))
         for name in _benchmark_names(experiment)
     }
+    markdown = accuracy_markdown(accuracy)
+    write_benchmarks(experiment.layout.run(RUN), experiment.layout.run(RUN) / "best.ckpt", markdown)
     return table_result(
         accuracy,
-        accuracy=dg.MetadataValue.md(accuracy_markdown(accuracy)),
+        accuracy=dg.MetadataValue.md(markdown),
         intervals_over_authors=dg.MetadataValue.md(over_authors_markdown(accuracy) or "no author is known"),
         confidence=confidence_picture(benchmark_predictions),
         **pictures,

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from geo_pipeline.defs.assets.training import GROUP, PARTITIONINGS, base_job, train_in_process
 from geo_pipeline.defs.making import asset_function
-from geo_pipeline.defs.metrics import last_epoch_metadata, of_scene
+from geo_pipeline.defs.metrics import finished_run_metadata, of_scene
 from geo_pipeline.defs.pictures import markdown_table
 from geo_pipeline.defs.resources import Experiment
 from geo_pipeline.defs.staleness import FILES, file_sizes
@@ -86,7 +86,6 @@ def _scene_metadata(experiment: Experiment, scene: str) -> dict[str, dg.Metadata
         scene,
         {
             "checkpoint": dg.MetadataValue.path(run / "best.ckpt"),
-            "model_card": dg.MetadataValue.md((run / "model_card.md").read_text(encoding="utf-8")),
-            **last_epoch_metadata(run),
+            **finished_run_metadata(run),
         },
     )

@@ -17,15 +17,16 @@ import pyarrow as pa
 
 from geo_pipeline.defs.io_managers import content_version
 from geo_pipeline.defs.making import asset_function
-from geo_pipeline.defs.metrics import epochs_as_observations, last_epoch_metadata
+from geo_pipeline.defs.metrics import finished_run_metadata, observations_of_run
 from geo_pipeline.defs.resources import Experiment
 from geo_pipeline.defs.staleness import FILES, file_sizes
 from geo_pipeline.errors import InputError
-from geo_pipeline.photos.joins import downloaded_and_labelled
+from geo_pipeline.photos.joins import downloaded_and_labelled, selection_counts
 from geo_pipeline.photos.settings import Role
 from geo_pipeline.profile import Layout
 from geo_pipeline.store import file_hash
 from geo_pipeline.training.job import WHERE_STORED, Earlier, TrainingJob
+from geo_pipeline.training.selection import Selection
 
 GROUP = "training"
 RUN = "base"
@@ -37,18 +38,18 @@ def _labelled_photos(
 ) -> dg.MaterializeResult[pa.Table]:
     """The photos of a role that are labelled and downloaded. Raises InputError if there are none."""
     photo_sets = experiment.profile.sets_of(role)
+    joined = (manifest, metadata, classes, photo_sets)
     keep_duplicates = experiment.profile.keep_duplicates
-    photos = downloaded_and_labelled(manifest, metadata, classes, photo_sets, keep_duplicates=keep_duplicates)
+    selection = Selection(selection_counts(*joined, keep_duplicates=keep_duplicates))
+    photos = selection.attached_to(downloaded_and_labelled(*joined, keep_duplicates=keep_duplicates))
     if photos.num_rows == 0:
         raise InputError(
-            f"no {role} photo is left: of {manifest.num_rows} photos in the manifest and {metadata.num_rows} with "
-            f"metadata none of {', '.join(photo_sets)} is downloaded and labelled; look at photo_manifest's outcomes "
-            "and check that the ids of the URL list and the metadata are the same"
+            f"no {role} photo of {', '.join(photo_sets)} is left: {selection}; look at photo_manifest's outcomes and "
+            "check that the ids of the URL list and the metadata are the same"
         )
     version = content_version(photos, without=WHERE_STORED)
-    return dg.MaterializeResult(
-        value=photos, data_version=version, metadata={"listed_with_metadata": metadata.num_rows}
-    )
+    counts = {name.replace(" ", "_"): count for name, count in selection.counts.items()}
+    return dg.MaterializeResult(value=photos, data_version=version, metadata=counts)
 
 
 @dg.asset(group_name=GROUP, kinds={"duckdb", "parquet"})
@@ -89,8 +90,9 @@ def geo_model(
 ) -> dg.MaterializeResult[None]:
     """base(M, f*): one network with a head for each partitioning, trained in a process of its own.
 
-    Each epoch is an observation of this asset while the training runs. A training that was stopped continues from its
-    last checkpoint when the asset is materialized again.
+    Each epoch is an observation of this asset while the training runs, in long epochs also how far it is. A training
+    that was stopped continues from its last checkpoint when the asset is materialized again, unless settings or data
+    have changed since.
     """
     layout = experiment.layout
     train_in_process(context, training_process, [(None, base_job(layout, experiment.profile.training))])
@@ -100,7 +102,7 @@ def geo_model(
         metadata={
             "checkpoint": dg.MetadataValue.path(checkpoint),
             FILES: file_sizes(layout.folder, checkpoint),
-            **last_epoch_metadata(layout.run(RUN)),
+            **finished_run_metadata(layout.run(RUN)),
         },
     )
 
@@ -128,7 +130,7 @@ def train_in_process(
     files = [str(job.write(job.run_dir / "job.json")) for _, job in jobs]
     with ExitStack() as following, warnings.catch_warnings():
         for scene, job in jobs:
-            following.enter_context(epochs_as_observations(context, job.run_dir / "metrics.jsonl", scene))
+            following.enter_context(observations_of_run(context, job.run_dir, scene))
         warnings.simplefilter("ignore", dg.PreviewWarning)  # of Pipes about parts of its own
         warnings.filterwarnings("ignore", "AssetExecutionContext.run_id", DeprecationWarning)
         training_process.run(context=context, command=[sys.executable, "-m", "geo_pipeline.training", "--job", *files])
