@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from geo_pipeline.evaluation.accuracy import HIERARCHY, head_label
+from geo_pipeline.evaluation.breakdown import Breakdown
 from geo_pipeline.evaluation.reliability import Reliability
 from geo_pipeline.evaluation.theme import ACCENT, INK, MARK, MUTED, NEAR_TO_FAR, RULE, STEPS, styled
 
@@ -70,6 +71,27 @@ def reliability_figure(series: Mapping[str, Reliability]) -> Figure:
         axes.xaxis.set_major_formatter(PercentFormatter(decimals=0))
         _percent_axis(axes, "answers that are right")
         axes.legend(frameon=False, loc="best", labelcolor=INK, fontsize=9)
+    return figure
+
+
+def groups_figure(breakdown: Breakdown, radii_km: Sequence[int]) -> Figure:
+    """For each group the percent of photos within each of at most three radii: a dot on its 95 % interval."""
+    groups = breakdown.groups
+    with styled():
+        figure = Figure(figsize=(_SIZE[0], 1.1 + 0.42 * len(groups)), layout="constrained")
+        axes = figure.add_subplot(xlim=(-1.5, 101.5), ylim=(len(groups) - 0.4, -0.6))  # the first group on top
+        lanes = np.linspace(0.22, -0.22, len(radii_km)).tolist()
+        for radius, colour, lane in zip(radii_km, reversed(STEPS), lanes, strict=False):
+            shares = np.array([group.shares[radius] for group in groups])
+            at = np.arange(len(groups)) + lane
+            axes.hlines(at, shares[:, 1], shares[:, 2], colors=colour, linewidths=1.6, alpha=0.6)
+            axes.plot(shares[:, 0], at, "o", color=colour, markersize=5, label=f"{radius:,} km")
+        axes.set_yticks(range(len(groups)), [group.name.replace("_", " ") for group in groups])
+        axes.tick_params(axis="y", length=0)
+        axes.xaxis.set_major_formatter(PercentFormatter(decimals=0))
+        axes.grid(axis="x")
+        axes.set_axisbelow(True)
+        figure.legend(frameon=False, labelcolor=INK, loc="outside upper left", ncols=3, handletextpad=0.1)
     return figure
 
 

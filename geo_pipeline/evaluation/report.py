@@ -7,6 +7,7 @@ inputs and needs nothing outside itself: no script, no font, no network.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -14,8 +15,8 @@ import jinja2
 
 from geo_pipeline.evaluation.land import land_path
 from geo_pipeline.evaluation.published import RADII_KM, comparisons
-from geo_pipeline.evaluation.report_contents import ReportContents
-from geo_pipeline.evaluation.report_sections import benchmarks, cells, photo_sets, training_figures
+from geo_pipeline.evaluation.report_contents import ReportContents, SamplePhoto
+from geo_pipeline.evaluation.report_sections import benchmarks, cells, photo_sets, shown_radii, training_figures
 from geo_pipeline.evaluation.theme import NEAR_TO_FAR
 
 _TEMPLATE, _STYLE = "report.html.jinja", "report.css"
@@ -30,14 +31,24 @@ def render_report(contents: ReportContents) -> str:
         style=(_HERE / _STYLE).read_text(encoding="utf-8"),
         radii=radii,
         benchmarks=list(benchmarks(contents, radii)),
+        shown_radii=shown_radii(radii),
         published_radii=RADII_KM,
         comparisons=comparisons(contents.accuracy, contents.titles),
+        samples=_samples_by_kind(contents.samples),
         cells=[cells(name, table) for name, table in contents.cells.items()],
         photo_sets=photo_sets(contents.outcomes, contents.titles),
         training=training_figures(contents.metrics),
         land=land_path(),
         band_colours=NEAR_TO_FAR,
     )
+
+
+def _samples_by_kind(samples: Sequence[SamplePhoto]) -> dict[tuple[str, str], list[SamplePhoto]]:
+    """Photos by benchmark and by why they were chosen, in the order in which they come."""
+    found: dict[tuple[str, str], list[SamplePhoto]] = {}
+    for photo in samples:
+        found.setdefault((photo.benchmark, photo.kind), []).append(photo)
+    return found
 
 
 @cache

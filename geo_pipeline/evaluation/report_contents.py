@@ -18,7 +18,10 @@ from geo_pipeline.evaluation.metrics import MetricRow
 
 @dataclass(frozen=True)
 class SamplePhoto:
-    """A benchmark photo to show: its JPEG, where it was taken and where the model places it (degrees)."""
+    """A benchmark photo to show: its JPEG, where it was taken and where the model places it (degrees).
+
+    `kind`: why it was chosen, as the page calls such photos.
+    """
 
     benchmark: str
     photo_id: str
@@ -28,6 +31,7 @@ class SamplePhoto:
     latitude: float
     longitude: float
     distance_km: float
+    kind: str = "a sample"
 
     @property
     def data_uri(self) -> str:
@@ -50,6 +54,16 @@ class CrawlOutcome:
 
 
 @dataclass(frozen=True)
+class AssetVersion:
+    """What an asset held when the page was made: the versions of its data and of its code, and when it was made."""
+
+    asset: str
+    data_version: str
+    code_version: str
+    made: str
+
+
+@dataclass(frozen=True)
 class ReportContents:
     """Everything that the page shows. Sections whose input is empty are left out.
 
@@ -57,7 +71,8 @@ class ReportContents:
     of cells by partitioning, coarse first; samples: photos to show; outcomes: the crawl; metrics: the lines of
     `metrics.jsonl`; provenance: what the page was made from, as text by name (profile, versions, dates); titles: what
     to call a photo set, by its name, where it has a title; cell_page, game_page: the files beside the page that show
-    the cells on a map (cell_page.py) and play the game (game_page.py), if there are any.
+    the cells on a map (cell_page.py) and play the game (game_page.py), if there are any; surroundings: what is known
+    of the benchmarks' photos (surroundings.py); versions: the assets behind the page.
     """
 
     title: str
@@ -72,3 +87,5 @@ class ReportContents:
     titles: Mapping[str, str] = field(default_factory=dict)
     cell_page: str = ""
     game_page: str = ""
+    surroundings: pa.Table | None = None
+    versions: Sequence[AssetVersion] = ()

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from geo_pipeline.evaluation import charts, maps
 from geo_pipeline.evaluation.accuracy import HIERARCHY, AccuracyRow, head_label
+from geo_pipeline.evaluation.breakdown import Breakdown, breakdowns
 from geo_pipeline.evaluation.metrics import MetricRow, accuracy_series, loss_series
 from geo_pipeline.evaluation.report_contents import CrawlOutcome, ReportContents
 from geo_pipeline.evaluation.theme import NEAR_TO_FAR, svg
@@ -35,6 +36,7 @@ class BenchmarkSection:
     distribution: str
     error_map: str
     bands: Sequence[tuple[str, str, int]]
+    breakdowns: Sequence[tuple[Breakdown, str]]
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,26 @@ def benchmarks(contents: ReportContents, radii: Sequence[int]) -> Iterator[Bench
             error_map=svg(
                 maps.error_figure(answers, titled=False), f"World map of the errors of {best.label} on {name} ({model})"
             ),
+            breakdowns=_breakdowns(contents, name, answers, radii),
             bands=list(zip(maps.band_names(), NEAR_TO_FAR, counts, strict=True)),
         )
+
+
+def shown_radii(radii: Sequence[int]) -> list[int]:
+    """Of the radii of the table those by which groups are told apart: city, region, country; else its first three."""
+    return [radius for radius in radii if radius in (25, 200, 750)] or list(radii[:3])
+
+
+def _breakdowns(
+    contents: ReportContents, benchmark: str, answers: pa.Table, radii: Sequence[int]
+) -> list[tuple[Breakdown, str]]:
+    """The accuracy of the answers by groups of photos, each division with its figure."""
+    if contents.surroundings is None:
+        return []
+    known, shown = _where(contents.surroundings, benchmark=benchmark), shown_radii(radii)
+    made = breakdowns(answers, known, shown)
+    title = f"Percent of the photos of {benchmark} within {', '.join(map(str, shown))} km"
+    return [(each, svg(charts.groups_figure(each, shown), f"{title}: {each.title.lower()}")) for each in made]
 
 
 def _where(table: pa.Table, **values: str) -> pa.Table:

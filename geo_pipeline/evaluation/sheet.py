@@ -1,6 +1,6 @@
-"""A contact sheet of photos.
+"""Small pictures of photos: one alone, or many pasted into a contact sheet.
 
-Here lives the pasting of small pictures into one. Not here: choosing the photos.
+Not here: choosing the photos.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageOps
 
 _GAP = 4
+_THUMBNAIL_QUALITY = 82
 
 
 def photo_sheet(images: Sequence[bytes], *, columns: int = 8, side: int = 96) -> bytes:
@@ -29,4 +30,16 @@ def photo_sheet(images: Sequence[bytes], *, columns: int = 8, side: int = 96) ->
         sheet.paste(square, (k % columns * step, k // columns * step))
     stream = io.BytesIO()
     sheet.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def thumbnail(image: bytes, side: int = 320) -> bytes:
+    """The middle of a photo as a square JPEG of side x side pixels, some 20 kB, so that a page with many stays small.
+
+    Raises PIL.UnidentifiedImageError for bytes that are no picture.
+    """
+    with Image.open(io.BytesIO(image)) as photo:
+        square = ImageOps.fit(photo.convert("RGB"), (side, side))
+    stream = io.BytesIO()
+    square.save(stream, "JPEG", quality=_THUMBNAIL_QUALITY)
     return stream.getvalue()

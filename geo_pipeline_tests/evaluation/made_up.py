@@ -7,14 +7,16 @@ from functools import cache
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from PIL import Image
 
 from geo_pipeline.cells.distance import great_circle_km
 from geo_pipeline.cells.partitioning import make_partitionings
 from geo_pipeline.cells.settings import PartitioningSettings
 from geo_pipeline.evaluation.accuracy import accuracy_table
-from geo_pipeline.evaluation.report_contents import CrawlOutcome, ReportContents, SamplePhoto
+from geo_pipeline.evaluation.report_contents import AssetVersion, CrawlOutcome, ReportContents, SamplePhoto
 from geo_pipeline.evaluation.settings import EvaluationSettings
+from geo_pipeline.evaluation.surroundings import surroundings
 
 _CITIES = np.array(
     [
@@ -79,6 +81,21 @@ def samples(table: pa.Table, num_samples: int) -> list[SamplePhoto]:
     return [SamplePhoto(jpeg=jpeg(k), **{name: row[name] for name in names}) for k, row in enumerate(rows)]
 
 
+def known_surroundings(table: pa.Table) -> pa.Table:
+    """Surroundings of the photos of predictions, near 500 training photos."""
+    answers = table.filter(pc.equal(table["p_key"], "hierarchy"))
+    made = []
+    for benchmark in dict.fromkeys(answers["benchmark"].to_pylist()):
+        of_it = answers.filter(pc.equal(answers["benchmark"], benchmark))
+        rng = np.random.default_rng(of_it.num_rows)
+        scenes = {f"probability_{name}": rng.uniform(0, 1, of_it.num_rows) for name in ("indoor", "natural", "urban")}
+        places_of_it = {"latitude": of_it["true_latitude"], "longitude": of_it["true_longitude"]}
+        lat, lng = places(500, seed=4)
+        photos = pa.table({"photo_id": of_it["photo_id"], **places_of_it, **scenes})
+        made.append(surroundings(benchmark, photos, pa.table({"latitude": lat, "longitude": lng})))
+    return pa.concat_tables(made)
+
+
 def metrics(num_epochs: int) -> list[dict[str, object]]:
     return [
         {
@@ -113,6 +130,8 @@ def contents(num_photos: int = 300) -> ReportContents:
         samples=[*samples(both, 8), *samples(predictions("world_300", 4, seed=1), 4)],
         outcomes=[CrawlOutcome(name, status, n) for name, counts in outcomes for status, n in counts.items()],
         metrics=metrics(9),
+        surroundings=known_surroundings(both),
+        versions=[AssetVersion("geo_model", "3f0c9a5d2be14c77", "8f1e.77aa", "2030-01-02 03:04 UTC")],
         provenance={
             "profile": "world",
             "code version": "0.1.0",

@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from geo_pipeline.evaluation import charts, figures, maps
+from geo_pipeline.evaluation.breakdown import Breakdown, GroupAccuracy
 from geo_pipeline.evaluation.metrics import loss_series
 from geo_pipeline.evaluation.reliability import reliability
+from geo_pipeline.evaluation.sheet import thumbnail
 from geo_pipeline_tests.evaluation.made_up import cells, jpeg, metrics, predictions
 
 
@@ -174,3 +176,16 @@ def test_rules_beside_f_star_are_not_in_the_distribution_of_errors() -> None:
     both = (table, pa.concat_tables([table, rule]))
     plain, more = (charts.error_distribution_figure(each, (25,)).axes[0] for each in both)
     assert len(more.lines) == len(plain.lines) == 4
+
+
+def test_a_figure_of_groups_has_a_dot_on_an_interval_for_each_group_and_radius() -> None:
+    groups = [GroupAccuracy(name, 10, 100.0, {25: (10, 5, 20), 200: (50, 40, 60)}) for name in ("Asia", "some_where")]
+    (axes,) = charts.groups_figure(Breakdown("By continent", groups), (25, 200)).axes
+    assert [line.get_xdata().tolist() for line in axes.lines] == [[10, 10], [50, 50]]
+    assert [lines.get_segments()[0][:, 0].tolist() for lines in axes.collections] == [[5, 20], [40, 60]]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["Asia", "some where"]
+
+
+def test_a_thumbnail_is_a_small_square_of_the_middle() -> None:
+    picture = Image.open(io.BytesIO(thumbnail(jpeg(1, (900, 300)), side=64)))
+    assert (picture.format, picture.size) == ("JPEG", (64, 64))

@@ -3,6 +3,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from geo_pipeline.evaluation.accuracy import accuracy_table
 from geo_pipeline.evaluation.report import kilometres, place, render_report
 from geo_pipeline.evaluation.report_contents import CrawlOutcome, ReportContents
 from geo_pipeline.evaluation.settings import EvaluationSettings
-from geo_pipeline_tests.evaluation.made_up import cells, contents, predictions, samples
+from geo_pipeline.evaluation.sheet import thumbnail
+from geo_pipeline.evaluation.surroundings import surroundings
+from geo_pipeline_tests.evaluation.made_up import cells, contents, jpeg, places, predictions, samples
 
 _VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -88,11 +91,69 @@ def test_the_page_says_each_number_of_the_accuracy_table(page: str) -> None:
 
 def test_the_page_has_every_section_and_leaves_out_those_without_input(page: str) -> None:
     always = ["Accuracy", "How far off", "Where the errors are"]
-    optional = ["Sample photos", "Cells", "Training", "What was crawled, and what was lost", "Provenance"]
+    optional = [
+        "Where it is good, and where not",
+        "Photos",
+        "Cells",
+        "Training",
+        "What was crawled, and what was lost",
+        "Provenance",
+    ]
     assert Outline(page).headings == always + optional
     full = contents()
     bare = ReportContents(title=full.title, accuracy=full.accuracy, predictions=full.predictions)
     assert Outline(render_report(bare)).headings == always
+
+
+def test_the_page_says_how_good_the_answers_are_for_each_group_of_photos(page: str) -> None:
+    rows = Outline(page).rows
+    headers = [row for row in rows if row[0] == "group"]
+    assert headers == [["group", "photos", "25 km", "200 km", "750 km", "median"]] * 6
+    continents = [row for row in rows if row[0] in ("Africa", "Asia", "Europe", "North America", "Oceania")]
+    assert len(continents) == 10
+    scenes = [int(row[1]) for row in rows if row[0] in ("indoor", "natural", "urban")]
+    assert sum(scenes) == 300 + 100
+
+
+def test_the_page_tells_the_versions_behind_it(page: str) -> None:
+    (row,) = [row for row in Outline(page).rows if row[0] == "geo_model"]
+    assert row[1:] == ["3f0c9a5d2be14c77", "8f1e.77aa", "2030-01-02 03:04 UTC"]
+
+
+def test_photos_stand_by_benchmark_and_by_why_they_were_chosen() -> None:
+    table = predictions("b", 20)
+    kinds = ["the nearest answers", "the farthest answers"]
+    shown = [dataclasses.replace(each, kind=kind) for kind in kinds for each in samples(table, 3)]
+    page = render_report(dataclasses.replace(contents(30), cells={}, samples=shown, titles={"b": "The B"}))
+    places_of = [page.index(f"The B <small>{kind}</small>") for kind in kinds]
+    assert places_of == sorted(places_of)
+    assert page.count("<article") == 6
+
+
+@pytest.mark.slow
+def test_a_report_of_three_thousand_photos_is_made_in_half_a_minute_and_is_small() -> None:
+    table, training = predictions("im2gps3k", 3000), places(1_000_000, seed=5)
+    photo_ids = [f"im2gps3k-{k:05d}" for k in range(3000)]
+    true_lat, true_lng = places(3000, 0)
+    photos = pa.table({"photo_id": photo_ids, "latitude": true_lat, "longitude": true_lng})
+    jpegs = [jpeg(k, (480, 320)) for k in range(24)]
+    began = time.perf_counter()
+    known = surroundings("im2gps3k", photos, pa.table(dict(zip(("latitude", "longitude"), training, strict=True))))
+    shown = [
+        dataclasses.replace(each, jpeg=thumbnail(picture))
+        for each, picture in zip(samples(table, 24), jpegs, strict=True)
+    ]
+    page = render_report(
+        dataclasses.replace(
+            contents(30),
+            accuracy=accuracy_table(table, EvaluationSettings()),
+            predictions=table,
+            surroundings=known,
+            samples=shown,
+        )
+    )
+    assert time.perf_counter() - began < 30
+    assert len(page.encode()) < 10_000_000
 
 
 def test_the_page_counts_what_was_downloaded_and_lost(page: str) -> None:

@@ -117,6 +117,7 @@ def of_benchmark(table: pa.Table, name: str) -> pa.Table:
 )
 @asset_function
 def report(
+    context: dg.AssetExecutionContext,
     experiment: dg.ResourceParam[Experiment],
     benchmark_accuracy: pa.Table,
     benchmark_predictions: pa.Table,
@@ -135,6 +136,7 @@ def report(
     cells = {"coarse": cells_coarse, "middle": cells_middle, "fine": cells_fine}
     contents = report_contents(
         experiment,
+        context.instance,
         accuracy=benchmark_accuracy,
         predictions=benchmark_predictions,
         cells=cells,
@@ -152,7 +154,7 @@ def report(
     f_star = benchmark_predictions.filter(pc.equal(benchmark_predictions["p_key"], "hierarchy"))
     maps = {f"errors_{name}": png(error_map(of_benchmark(f_star, name))) for name in _benchmark_names(experiment)}
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(text_hash(page.replace(contents.provenance["written"], "") + page_of_cells)[:32]),
+        data_version=dg.DataVersion(text_hash(page.partition('<section id="provenance">')[0] + page_of_cells)[:32]),
         metadata={
             "report": dg.MetadataValue.path(path),
             "map_of_cells": dg.MetadataValue.path(path_of_cells),
