@@ -32,7 +32,7 @@ SAMPLES_OF_EACH_KIND = 8
 _MODELS = ("isn", "base")  # the model whose photos are shown: the first one that answered
 _BEHIND_THE_PAGE = (
     *("photo_manifest", "photo_metadata", "cells_coarse", "cells_middle", "cells_fine", "training_photos"),
-    *("validation_photos", "geo_model", "benchmark_predictions", "benchmark_accuracy"),
+    *("validation_photos", "geo_model", "calibration", "benchmark_predictions", "benchmark_accuracy"),
 )
 _DATE = "%Y-%m-%d %H:%M UTC"
 

@@ -18,6 +18,7 @@ from geo_pipeline.evaluation.published import RADII_KM, comparisons
 from geo_pipeline.evaluation.report_contents import ReportContents, SamplePhoto
 from geo_pipeline.evaluation.report_sections import benchmarks, cells, photo_sets, shown_radii, training_figures
 from geo_pipeline.evaluation.theme import NEAR_TO_FAR
+from geo_pipeline.model.settings import CONFIDENCE_RADIUS_KM
 
 _TEMPLATE, _STYLE = "report.html.jinja", "report.css"
 _HERE = Path(__file__).parent
@@ -31,6 +32,7 @@ def render_report(contents: ReportContents) -> str:
         style=(_HERE / _STYLE).read_text(encoding="utf-8"),
         radii=radii,
         benchmarks=list(benchmarks(contents, radii)),
+        confidence_radius=CONFIDENCE_RADIUS_KM,
         shown_radii=shown_radii(radii),
         published_radii=RADII_KM,
         comparisons=comparisons(contents.accuracy, contents.titles),

@@ -18,8 +18,10 @@ from geo_pipeline.evaluation import charts, maps
 from geo_pipeline.evaluation.accuracy import HIERARCHY, AccuracyRow, head_label
 from geo_pipeline.evaluation.breakdown import Breakdown, breakdowns
 from geo_pipeline.evaluation.metrics import MetricRow, accuracy_series, loss_series
+from geo_pipeline.evaluation.reliability import confidence_reliability
 from geo_pipeline.evaluation.report_contents import CrawlOutcome, ReportContents
 from geo_pipeline.evaluation.theme import NEAR_TO_FAR, svg
+from geo_pipeline.model.settings import CONFIDENCE_RADIUS_KM
 
 _DOWNLOADED = "ok"
 
@@ -37,6 +39,7 @@ class BenchmarkSection:
     error_map: str
     bands: Sequence[tuple[str, str, int]]
     breakdowns: Sequence[tuple[Breakdown, str]]
+    reliability: str
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ def benchmarks(contents: ReportContents, radii: Sequence[int]) -> Iterator[Bench
                 maps.error_figure(answers, titled=False), f"World map of the errors of {best.label} on {name} ({model})"
             ),
             breakdowns=_breakdowns(contents, name, answers, radii),
+            reliability=_reliability(name, answers),
             bands=list(zip(maps.band_names(), NEAR_TO_FAR, counts, strict=True)),
         )
 
@@ -105,6 +109,14 @@ def _breakdowns(
     made = breakdowns(answers, known, shown)
     title = f"Percent of the photos of {benchmark} within {', '.join(map(str, shown))} km"
     return [(each, svg(charts.groups_figure(each, shown), f"{title}: {each.title.lower()}")) for each in made]
+
+
+def _reliability(benchmark: str, answers: pa.Table) -> str:
+    """How often answers come true by their confidence, as a figure; empty where the answers have none."""
+    if "confidence" not in answers.column_names or answers["confidence"].null_count:
+        return ""
+    figure = charts.reliability_figure({"f*": confidence_reliability(answers)})
+    return svg(figure, f"Share of the answers on {benchmark} within {CONFIDENCE_RADIUS_KM:.0f} km, by their confidence")
 
 
 def _where(table: pa.Table, **values: str) -> pa.Table:

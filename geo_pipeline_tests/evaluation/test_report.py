@@ -7,6 +7,7 @@ import time
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -113,6 +114,19 @@ def test_the_page_says_how_good_the_answers_are_for_each_group_of_photos(page: s
     assert len(continents) == 10
     scenes = [int(row[1]) for row in rows if row[0] in ("indoor", "natural", "urban")]
     assert sum(scenes) == 300 + 100
+
+
+def test_the_page_tells_how_honest_the_confidence_is_where_every_answer_has_one() -> None:
+    table = predictions("b", 200)
+    hits = table["distance_km"].to_numpy() <= 200
+    sure = table.append_column("confidence", [np.where(hits, 1.0, 0.0).astype(np.float32)])
+    accuracy = accuracy_table(table, EvaluationSettings())
+    pages = [render_report(ReportContents(title="t", accuracy=accuracy, predictions=each)) for each in (table, sure)]
+    assert ["How sure it is" in Outline(page).headings for page in pages] == [False, True]
+    assert "f* (error 0.0 %)" in pages[1]
+    some = pa.array(np.ones(len(hits)), pa.float32(), mask=~hits)
+    gaps = render_report(ReportContents("t", accuracy, table.append_column("confidence", some)))
+    assert "How sure it is" not in Outline(gaps).headings
 
 
 def test_the_page_tells_the_versions_behind_it(page: str) -> None:
