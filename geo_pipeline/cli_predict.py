@@ -7,7 +7,6 @@ decisions and the form of a row (model).
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,11 +26,13 @@ from geo_pipeline.model.settings import CONFIDENCE_RADIUS_KM
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from geo_pipeline.cli_answers import Answers
+    from geo_pipeline.model.crop_batches import PictureSource
     from geo_pipeline.model.predictor import BatchBeliefs, Predictor
 
 PRECISIONS = ("city", "region", "country")
 DEFAULT_FLOOR = 0.5
-_SHOWN_ROWS = 20
+_SHOWN_ROWS, _NUM_PLAIN = 20, 5
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +47,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=Path("predictions.csv"),
         metavar="FILE",
         help="CSV or Parquet: img_id,p_key,pred_class,pred_lat,pred_lng (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--map", type=Path, metavar="DIR", help="a picture for each photo: itself, the probability on a map, the answer"
     )
     parser.add_argument("--details", action="store_true", help="further columns: confidence, radius_km, top5")
     parser.add_argument(
@@ -80,63 +84,56 @@ def run(options: argparse.Namespace) -> int:
     names = find_pictures(options.image_dir)
     photo_ids = photo_ids_of(names)
     predictor, calibration = load_predictor(options)
-    rows_of, schema = _row_maker(options, predictor)
+    answers = _answers(options, predictor)
+    columns = answers.schema.names if options.details else answers.schema.names[:_NUM_PLAIN]
     source = PictureFiles(options.image_dir, names, predictor.model.settings.resize_size)
-    first, errors = schema.empty_table(), PictureErrors(options.image_dir, names)
+    first, errors = answers.schema.empty_table().select(columns), PictureErrors(options.image_dir, names)
     with table_stream(options.output) as append, progress_bar(len(names)) as advance:
         append(first)
         for batch in predictor.beliefs(source):
-            rows = rows_of([photo_ids[row] for row in batch.rows], batch)
-            append(rows)
+            rows = answers.rows([photo_ids[row] for row in batch.rows], batch)
+            append(rows.select(columns))
             errors.add(batch.faults)
-            first = pa.concat_tables([first, rows]).slice(0, _SHOWN_ROWS)
+            first = pa.concat_tables([first, rows.select(columns)]).slice(0, _SHOWN_ROWS)
+            if options.map:
+                _write_maps(options.map, answers, rows, batch, source)
             advance(len(batch.rows) + len(batch.faults))
         errors.refuse_if_all()
     errors.write(options.output.with_name(f"{options.output.stem}_errors.csv"))
-    print(aligned(first))
-    print(
-        "\n".join([_summary(len(names) - errors.count, first, options), calibration_text(calibration), *errors.lines()])
-    )
+    summary = _summary(len(names) - errors.count, first, options)
+    table = aligned(first.select([name for name in columns if name != "top5"]))
+    print("\n".join([table, "", summary, calibration_text(calibration), *errors.lines()]))
     return 0
 
 
-def _row_maker(
-    options: argparse.Namespace, predictor: Predictor
-) -> tuple[Callable[[Sequence[str], BatchBeliefs], pa.Table], pa.Schema]:
-    """The function that makes the rows of a batch from its photo ids, and their columns."""
+def _answers(options: argparse.Namespace, predictor: Predictor) -> Answers:
+    """The way to answer that the options ask for."""
+    from geo_pipeline.cli_answers import AreaAnswers, PointAnswers
     from geo_pipeline.model.areas import Areas
     from geo_pipeline.model.decisions import Decider
-    from geo_pipeline.model.prediction_rows import area_rows, areas_schema, point_rows, points_schema
 
-    geography, device, details = predictor.geography, predictor.device, options.details
     if options.max_precision:
-        areas = Areas(geography, options.max_precision, device)
         floor = DEFAULT_FLOOR if options.abstain_below is None else options.abstain_below
+        return AreaAnswers(Areas(predictor.geography, options.max_precision, predictor.device), floor)
+    decider = Decider(predictor.geography, predictor.device, rules_of(options), options.radius_km)
+    return PointAnswers(predictor, decider, options.radius_km, options.abstain_below or 0.0)
 
-        def rows_of_areas(photo_ids: Sequence[str], batch: BatchBeliefs) -> pa.Table:
-            ranked = areas.decide(batch.beliefs, floor)
-            return area_rows(photo_ids, ranked, details=details)
 
-        return rows_of_areas, areas_schema(details=details)
-    decider = Decider(geography, device, rules_of(options), options.radius_km)
+def _write_maps(folder: Path, answers: Answers, rows: pa.Table, batch: BatchBeliefs, source: PictureSource) -> None:
+    """A picture for each photo of a batch of which anything is told."""
+    from geo_pipeline.evaluation.prediction_map import prediction_picture
+    from geo_pipeline.store import write_bytes
 
-    def rows_of_points(photo_ids: Sequence[str], batch: BatchBeliefs) -> pa.Table:
-        return point_rows(
-            photo_ids,
-            decider.decide(batch.beliefs),
-            batch.beliefs,
-            geography,
-            radius_km=options.radius_km,
-            abstain_below=options.abstain_below or 0.0,
-            details=details,
-        )
-
-    return rows_of_points, points_schema(details=details)
+    photo_ids = list(dict.fromkeys(rows["img_id"].to_pylist()))
+    for photo_id, row, belief in zip(photo_ids, batch.rows, answers.drawn(rows, batch), strict=True):
+        if belief is not None:
+            write_bytes(folder / f"{photo_id}.png", prediction_picture(source.image(row), belief))
 
 
 def _summary(num_photos: int, first: pa.Table, options: argparse.Namespace) -> str:
     more = "" if first.num_rows < _SHOWN_ROWS else "; the first rows are shown above"
-    return f"{options.output}: {num_photos:,} photos{more}"
+    maps = f"; maps in {options.map}" if options.map else ""
+    return f"{options.output}: {num_photos:,} photos{more}{maps}"
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from geo_pipeline.cli import main
 from geo_pipeline.cli_predict import PRECISIONS
@@ -243,3 +246,21 @@ def test_the_same_name_in_two_folders_gives_two_photos(checkpoint: Path, tmp_pat
     where = ["--checkpoint", checkpoint, "--image-dir", tmp_path / "twice", "--output", tmp_path / "out.csv"]
     assert main(["predict", *map(str, where)]) == 0
     assert sorted({row["img_id"] for row in rows(tmp_path / "out.csv")}) == ["a/x", "b/x.jpg", "b/x.png"]
+
+
+def test_a_map_is_drawn_of_each_photo_of_which_something_is_told(
+    predict: Callable[..., int], folder: Path, tmp_path: Path
+) -> None:
+    for name in list(good_files())[3:]:
+        (folder / name).unlink()
+    maps = tmp_path / "maps"
+    assert predict("--map", maps, "--details") == 0
+    told = {row["img_id"] for row in rows(tmp_path / "out.csv")}
+    assert {path.relative_to(maps).with_suffix("").as_posix() for path in maps.rglob("*.png")} == told
+    sizes = {Image.open(io.BytesIO(path.read_bytes())).size for path in maps.rglob("*.png")}
+    assert all(width > 2 * height > 400 for width, height in sizes)
+    shutil.rmtree(maps)
+    assert predict("--map", maps, "--abstain-below", 1.0) == 0
+    assert not maps.exists()
+    assert predict("--map", maps, "--max-precision", "country", "--abstain-below", 0.0) == 0
+    assert len(list(maps.rglob("*.png"))) == 3

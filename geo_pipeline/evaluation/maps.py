@@ -33,6 +33,9 @@ BANDS_KM = (25, 200, 750, 2500)
 _WIDTH, _SOUTH, _NORTH = 9.0, -60.0, 85.0  # inches; Antarctica has no photos and would take a fifth of the map
 _LEAST_OPACITY = 0.18
 
+MAP_SHAPE = 360 / (_NORTH - _SOUTH)
+"""Width of a map by its height."""
+
 
 def band_names() -> list[str]:
     """What the colours of an error mean, near to far."""
@@ -95,11 +98,19 @@ def _world(num_maps: int, *, titled: bool) -> tuple[Figure, Sequence[Axes]]:
     maps = []
     for k in range(num_maps):
         bottom = total - (k + 1) * (height + gap)
-        axes = figure.add_axes((0, bottom / total, 1, height / total), xlim=(-180, 180), ylim=(_SOUTH, _NORTH))
-        axes.set_axis_off()
-        axes.add_patch(PathPatch(_land(), facecolor=LAND, edgecolor="none", zorder=0))
-        maps.append(axes)
+        maps.append(land_axes(figure, (0, bottom / total, 1, height / total)))
     return figure, maps
+
+
+def land_axes(figure: Figure, place: tuple[float, float, float, float]) -> Axes:
+    """An empty map with the land on it; place: left, bottom, width, height as shares of the figure.
+
+    It shows degrees as they are where the place is `MAP_SHAPE` times as wide as high.
+    """
+    axes = figure.add_axes(place, xlim=(-180, 180), ylim=(_SOUTH, _NORTH))
+    axes.set_axis_off()
+    axes.add_patch(PathPatch(_land(), facecolor=LAND, edgecolor="none", zorder=0))
+    return axes
 
 
 def _land() -> Path:

@@ -142,7 +142,7 @@ def test_img_max_of_the_fine_partitioning_costs_its_cells_and_what_follows(chang
     assert list(task.assets) == ["cells_fine", *AFTER_CELLS, *MODEL_AND_LATER]
     before_training = 'not key:"geo_model"+'
     assert {asset for asset, _ in changed.bring_up_to_date(before_training)} == {"cells_fine", *AFTER_CELLS}
-    assert set(changed.due()) == {("geo_model", None), ("report", None)}
+    assert set(changed.due()) == {("geo_model", None), ("calibration", None), ("report", None)}
 
 
 def test_img_max_without_an_effect_trains_nothing(changed: Changed) -> None:
