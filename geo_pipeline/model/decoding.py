@@ -58,8 +58,12 @@ def decode(encoded: bytes, divisor: int = 1) -> HwcPixels:
 
     Raises UndecodableError for bytes that are no whole picture.
     """
-    width, height = picture_size(encoded)
-    least = (reduced(width, divisor), reduced(height, divisor)) if divisor > 1 else (0, 0)
+    return decode_sized(encoded, picture_size(encoded), divisor)
+
+
+def decode_sized(encoded: bytes, size: tuple[int, int], divisor: int) -> HwcPixels:
+    """The same for a picture whose size is known. Raises UndecodableError."""
+    least = (reduced(size[0], divisor), reduced(size[1], divisor)) if divisor > 1 else (0, 0)
     try:
         pixels: HwcPixels = simplejpeg.decode_jpeg(encoded, min_width=least[0], min_height=least[1])
     except ValueError:

@@ -41,7 +41,7 @@ def resize(pixels: HwcPixels, height: int, width: int) -> Tensor:
     Source: torch's own filter, which is Pillow's BILINEAR, in whole numbers; three times as fast
     (benchmarks/loader.md).
     """
-    planes = torch.from_numpy(pixels[None].transpose(0, 3, 1, 2))  # with a fourth axis it is seen to be channels-last
+    planes = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)  # in this order they are seen to be channels last
     return functional.interpolate(planes, (height, width), mode="bilinear", antialias=True)
 
 

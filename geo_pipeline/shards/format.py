@@ -199,10 +199,11 @@ def _next_record(content: mmap.mmap, start: int, end: int, shard: Path) -> int:
 
 def _fields(record: object, shard: Path, offset: int) -> tuple[str, bytes]:
     """The id and the image of an unpacked record."""
-    match record:
-        case {"id": str(photo_id), "image": bytes(image)}:
+    if isinstance(record, dict):  # matching the patterns would cost as much as unpacking
+        photo_id, image = record.get("id"), record.get("image")
+        if isinstance(photo_id, str) and isinstance(image, bytes):
             return photo_id, image
-        case {"id": str(photo_id), "image": str(image)}:  # packed before MessagePack had a type for bytes
+        if isinstance(photo_id, str) and isinstance(image, str):  # packed before MessagePack had a type for bytes
             return photo_id, image.encode("utf-8", "surrogateescape")
     raise DamagedRecordError(shard, offset, f"found {type(record).__name__} {str(record)[:60]!r}")
 

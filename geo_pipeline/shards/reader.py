@@ -34,7 +34,7 @@ class ShardReader:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._maps: OrderedDict[str, mmap.mmap] = OrderedDict()
+        self._maps: OrderedDict[str, tuple[Path, mmap.mmap]] = OrderedDict()
 
     def image(self, shard: str, offset: int, length: int) -> bytes:
         """The encoded picture of the record at `offset`.
@@ -46,18 +46,18 @@ class ShardReader:
 
     def record(self, shard: str, offset: int, length: int) -> tuple[str, bytes]:
         """The (photo id, encoded picture) of the record at `offset`; raises as `image` does."""
-        mapped = self._maps.get(shard) or self._open(shard)
+        path, mapped = self._maps.get(shard) or self._open(shard)
         packed = mapped[offset : offset + length]
         if len(packed) < length:
-            raise DamagedRecordError(self.root / shard, offset, f"the file ends after {len(mapped)} bytes")
-        return unpack_record(packed, self.root / shard, offset)
+            raise DamagedRecordError(path, offset, f"the file ends after {len(mapped)} bytes")
+        return unpack_record(packed, path, offset)
 
     def close(self) -> None:
         """Release every map; the reader can be used again."""
         while self._maps:
-            self._maps.popitem()[1].close()
+            self._maps.popitem()[1][1].close()
 
-    def _open(self, shard: str) -> mmap.mmap:
+    def _open(self, shard: str) -> tuple[Path, mmap.mmap]:
         """Map a shard, releasing the one opened longest ago if there are too many."""
         path = self.root / shard
         try:
@@ -70,9 +70,9 @@ class ShardReader:
         except ValueError as error:
             raise DamagedRecordError(path, 0, "the file is empty") from error
         if len(self._maps) >= MAX_OPEN_SHARDS:
-            self._maps.popitem(last=False)[1].close()
-        self._maps[shard] = mapped
-        return mapped
+            self._maps.popitem(last=False)[1][1].close()
+        self._maps[shard] = path, mapped
+        return path, mapped
 
     def __getstate__(self) -> Path:
         return self.root

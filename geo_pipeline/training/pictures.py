@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from geo_pipeline.errors import InputError
-from geo_pipeline.model.decoding import HwcPixels, UndecodableError, decode, picture_size, reduced
+from geo_pipeline.model.decoding import HwcPixels, UndecodableError, decode_sized, picture_size, reduced
 from geo_pipeline.model.preprocessing import crops_for_test, divisor_for, resize
 from geo_pipeline.model.settings import NetworkSettings
 from geo_pipeline.shards.format import DamagedRecordError
@@ -178,14 +178,15 @@ class PictureBatches(Dataset[Pictures | Failure]):
         visit = Visit(order.visit.epoch, order.visit.rows[[place for place, _, _ in records]])
         plans = self._view.plans(sizes, visit)
         images = _empty_images(len(records), *self._view.canvas([plan for _, plan in plans]))
+        slots = images[:, None].unbind()
         shown: list[tuple[int, Any]] = []
-        for (place, encoded, _), (divisor, plan) in zip(records, plans, strict=True):
+        for (place, encoded, size), (divisor, plan) in zip(records, plans, strict=True):
             try:
-                pixels = decode(encoded, divisor)
+                pixels = decode_sized(encoded, size, divisor)
             except UndecodableError as error:
                 damaged[place] = error.found
                 continue
-            self._view.show(pixels, plan, images[len(shown) : len(shown) + 1])
+            self._view.show(pixels, plan, slots[len(shown)])
             shown.append((place, plan))
         return Pictures(
             images[: len(shown)],
