@@ -30,6 +30,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+from learning.world import PARTITIONINGS, job_of, require_tables
 
 from geo_pipeline.evaluation.truth import with_truth
 from geo_pipeline.model.geography import HIERARCHY
@@ -38,12 +39,9 @@ from geo_pipeline.photos.joins import downloaded_with_coordinates
 from geo_pipeline.photos.settings import Role
 from geo_pipeline.profile import Layout, Profile, home_folder, load_profile, profile_path
 from geo_pipeline.store import read_table
-from geo_pipeline.training.config import ModelParams, TrainingConfig
-from geo_pipeline.training.job import Earlier, TrainingJob
+from geo_pipeline.training.job import TrainingJob
 from geo_pipeline.training.metrics import RADII_KM
 
-PARTITIONINGS = ("coarse", "middle", "fine")
-TABLES = ("training_photos", "validation_photos", "cell_hierarchy", "photo_manifest", "photo_metadata")
 DEFAULT = "default"
 SMOOTHING = {"label_smoothing_km": dict.fromkeys(PARTITIONINGS, 75.0)}  # as PIGEON
 EMA = {"ema_decay": 0.99}  # some 100 of the world's 560 steps
@@ -78,15 +76,21 @@ def main() -> None:
     results_file = options.results or folder / "results.jsonl"
     torch.set_num_threads(options.threads)
     require_tables(options.profile, layout)
-    jobs = {(name, seed): job_of(profile, layout, name, seed) for seed in options.seeds for name in options.only}
+    jobs = {
+        (name, seed): job_of(profile, layout, folder / f"{name}-{seed}", {**OPTIONS[name], "seed": seed})
+        for seed in options.seeds
+        for name in options.only
+    }
+    fingerprints = {key: job.identity().fingerprint for key, job in jobs.items()}
     print(f"{os.cpu_count()} cores, {options.threads} threads, torch {torch.__version__}; {results_file}", flush=True)
     for (name, seed), job in jobs.items():
-        if not found(results_file, job.identity().fingerprint):
-            result = measure(name, seed, job, profile, layout, options.threads)
+        if not found(results_file, fingerprints[name, seed]):
+            train(name, seed, job, options.threads)
+            shares = shares_of(job.run_dir / "best.ckpt", profile, layout)
+            result = Result(name, seed, fingerprints[name, seed], seconds_of(job), shares)
             append(results_file, result)
             print(f"{name}, seed {seed}: {result.seconds:.0f} s, {result.shares}", flush=True)
-    wanted = {job.identity().fingerprint for job in jobs.values()}
-    print_table([result for result in read_results(results_file) if result.fingerprint in wanted])
+    print_table([result for result in read_results(results_file) if result.fingerprint in fingerprints.values()])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -100,43 +104,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def require_tables(profile: str, layout: Layout) -> None:
-    """Materialize what a training and the benchmarks need, if a table is missing."""
-    names = [*TABLES, *(f"cells_{name}" for name in PARTITIONINGS)]
-    if all(layout.table(name).exists() for name in names):
-        return
-    selection = "+key:training_photos or +key:validation_photos or +key:cell_hierarchy"
-    command = [sys.executable, "-m", "geo_pipeline.cli", "--profile", profile, "materialize", "--stale", selection]
-    subprocess.run(command, check=True, env=os.environ | {"GEO_PIPELINE_HOME": str(layout.folder.parent)})
-
-
-def job_of(profile: Profile, layout: Layout, name: str, seed: int) -> TrainingJob:
-    """The training of the profile with an option and a seed."""
-    config = profile.training_config()
-    params = config.model_params.model_dump() | dict(OPTIONS[name]) | {"seed": seed}
-    return TrainingJob(
-        config=TrainingConfig(model_params=ModelParams(**params), trainer_params=config.trainer_params),
-        training_photos=layout.table("training_photos"),
-        validation_photos=layout.table("validation_photos"),
-        cells={name: layout.table(f"cells_{name}") for name in PARTITIONINGS},
-        hierarchy=layout.table("cell_hierarchy"),
-        shards_root=layout.shards,
-        run_dir=layout.folder / "loss_options" / f"{name}-{seed}",
-        earlier=Earlier.REPLACE,
-    )
-
-
-def measure(name: str, seed: int, job: TrainingJob, profile: Profile, layout: Layout, threads: int) -> Result:
-    """Train in a process of its own, as the asset does, and ask for every benchmark photo."""
+def train(name: str, seed: int, job: TrainingJob, threads: int) -> None:
+    """Train in a process of its own, as the asset does."""
     begun = time.perf_counter()
     command = [sys.executable, "-m", "geo_pipeline.training", "--job", str(job.write(job.run_dir / "job.json"))]
     subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": str(threads)})
     print(f"{name}, seed {seed}: {time.perf_counter() - begun:.0f} s in all", flush=True)
+
+
+def seconds_of(job: TrainingJob) -> float:
+    """Those of all its epochs' steps."""
     lines = (job.run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    seconds = sum(json.loads(line)["seconds"] for line in lines)
-    return Result(
-        name, seed, job.identity().fingerprint, seconds, shares_of(job.run_dir / "best.ckpt", profile, layout)
-    )
+    return float(sum(json.loads(line)["seconds"] for line in lines))
 
 
 def shares_of(checkpoint: Path, profile: Profile, layout: Layout) -> Shares:

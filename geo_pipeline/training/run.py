@@ -6,16 +6,12 @@ Here lives the assembly: tables and config in; hparams.yaml, metrics, checkpoint
 
 from __future__ import annotations
 
-import inspect
 import logging
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import lightning
 import lightning.pytorch as pl
 import pyarrow as pa
 import torch
@@ -24,17 +20,11 @@ from geo_pipeline.errors import InputError
 from geo_pipeline.lock import LockedError, exclusive, wait_until_free
 from geo_pipeline.model.geography import Geography
 from geo_pipeline.store import read_table, remove_leftovers, write_text
-from geo_pipeline.training.callbacks import AtomicCheckpointIO, LeaveOnSignal, RunFiles, SeededSteps
+from geo_pipeline.training.callbacks import LeaveOnSignal, RunFiles, SeededSteps
 from geo_pipeline.training.config import TrainingConfig
 from geo_pipeline.training.data import LabelledPhotos
 from geo_pipeline.training.divergence import StopWhenDiverged
-from geo_pipeline.training.hardware import (
-    fast_defaults,
-    memory_errors_told,
-    require_accelerator,
-    resolve_precision,
-    use_tensor_cores,
-)
+from geo_pipeline.training.hardware import memory_errors_told
 from geo_pipeline.training.job import TrainingJob
 from geo_pipeline.training.loader import training_loader, validation_loader
 from geo_pipeline.training.metrics import METRICS_FILE, best_epoch, keep_epochs_before
@@ -56,7 +46,7 @@ from geo_pipeline.training.reports import (
 from geo_pipeline.training.selection import Selection
 from geo_pipeline.training.start import BEST_CHECKPOINT, Start, find_start, load_first_weights
 from geo_pipeline.training.stopping import StopSignals
-from geo_pipeline.typed_yaml import unknown_key
+from geo_pipeline.training.trainer import build_trainer, quiet_lightning
 
 RUN_LOCK = ".lock"
 """Held, in the run's folder, by the process that trains there."""
@@ -99,7 +89,8 @@ def _fit(
     """The epochs that are left."""
     config = job.resolved_config()
     params = config.model_params
-    trainer = _trainer(job, config, start, signals)
+    callbacks = _callbacks(job, config, start, signals)
+    trainer = build_trainer(config.trainer_params, job.run_dir, callbacks)
     write_text(job.run_dir / "hparams.yaml", hparams_text(job, config, start, str(trainer.precision)))
     keep_epochs_before(job.run_dir / METRICS_FILE, start.epoch)
     (job.run_dir / PROGRESS_FILE).unlink(missing_ok=True)
@@ -112,7 +103,7 @@ def _fit(
     if job.from_weights is not None and start.checkpoint is None:
         load_first_weights(module, job.from_weights)
     validation = validation_loader(photos["validation"], params, device, **part)
-    with _quiet_lightning(), memory_errors_told(params):
+    with quiet_lightning(), memory_errors_told(params):
         trainer.fit(module, batches, validation, ckpt_path=start.checkpoint, weights_only=True)
 
 
@@ -169,62 +160,3 @@ def _callbacks(job: TrainingJob, config: TrainingConfig, start: Start, signals: 
 
 def _shows_bar(config: TrainingConfig) -> bool:
     return bool(config.trainer_params.get("enable_progress_bar", sys.stderr.isatty()))
-
-
-def _trainer(job: TrainingJob, config: TrainingConfig, start: Start, signals: StopSignals) -> pl.Trainer:
-    """Lightning's trainer. Raises InputError for parameters that it does not know or that the machine cannot do."""
-    require_accelerator(config.trainer_params)
-    use_tensor_cores()
-    ours: dict[str, Any] = {
-        "logger": False,  # reports.py logs
-        "enable_checkpointing": False,  # RunFiles writes them
-        "enable_progress_bar": False,  # reports.py shows one
-        "callbacks": _callbacks(job, config, start, signals),
-        "plugins": [AtomicCheckpointIO()],
-    }
-    defaults: dict[str, Any] = {
-        "enable_model_summary": False,
-        "num_sanity_val_steps": 0,
-        "use_distributed_sampler": False,  # the order is our own
-        "default_root_dir": job.run_dir,
-        "precision": "auto",
-        **fast_defaults(config.trainer_params),
-    }
-    wanted = defaults | _known_parameters(config.trainer_params) | ours
-    wanted["precision"] = resolve_precision(wanted["precision"])
-    try:
-        with _quiet_lightning():
-            return pl.Trainer(**wanted)
-    except (ValueError, TypeError, lightning.fabric.utilities.exceptions.MisconfigurationException) as error:
-        raise InputError(f"trainer_params: Lightning refuses them: {error}") from error
-
-
-def _known_parameters(trainer_params: dict[str, Any]) -> dict[str, Any]:
-    """The same parameters. Raises InputError naming those that the trainer of this Lightning does not have."""
-    known = sorted(set(inspect.signature(pl.Trainer.__init__).parameters) - {"self", "callbacks", "plugins"})
-    unknown = [unknown_key(f"trainer_params.{name}", name, known) for name in trainer_params if name not in known]
-    if unknown:
-        raise InputError(
-            "\n".join([*unknown, f"these are the parameters of Lightning {lightning.__version__}'s Trainer"])
-        )
-    return trainer_params
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's advice off the log: each of these is answered by design.
-
-    Workers: a small picture is decoded faster than it is sent. Resuming: the order of photos is our own and goes on in
-    the middle of an epoch. LeafSpec: Lightning 2.6 calls torch in a form that newer versions deprecate.
-    """
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*dataloader is not resumable.*")
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
