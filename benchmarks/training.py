@@ -206,7 +206,8 @@ def our_seconds(case: Case, device: torch.device, steps: int, *, compile_network
         callbacks = [SeededSteps(0), StopWhenDiverged(), clock, Pace()]
         parameters = {"max_epochs": 1, "limit_val_batches": 0, "devices": 1}
         trainer = build_trainer(parameters, Path(folder), callbacks)
-        trainer.fit(new_module(params, case), DataLoader(Again(batch, WARM_UP_STEPS + steps), batch_size=None))
+        batches = DataLoader(Again(batch, WARM_UP_STEPS + steps), batch_size=None)
+        trainer.fit(new_module(params, case), batches, batches)
     return clock.seconds / steps
 
 
