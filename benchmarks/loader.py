@@ -16,11 +16,11 @@ started and files read before.
 
 The peers are no dependencies of ours; they need an environment of their own that sees ours:
 
-    uv venv /tmp/peers --python .venv/bin/python
-    realpath .venv/lib/python3.*/site-packages > $(echo /tmp/peers/lib/python3.*/site-packages)/ours.pth
-    uv pip install --python /tmp/peers/bin/python --no-deps webdataset litdata braceexpand boto3 botocore s3transfer \
+    uv venv ~/peers --python .venv/bin/python
+    realpath .venv/lib/python3.*/site-packages > $(echo ~/peers/lib/python3.*/site-packages)/ours.pth
+    uv pip install --python ~/peers/bin/python --no-deps webdataset litdata braceexpand boto3 botocore s3transfer \
         jmespath torchcodec
-    /tmp/peers/bin/python benchmarks/loader.py
+    ~/peers/bin/python benchmarks/loader.py
 
 What is not installed is left out. It runs as it is on a machine with a GPU.
 """
