@@ -23,6 +23,7 @@ from geo_pipeline.training.loader import PhotoLoader
 from geo_pipeline.training.metrics import METRICS_FILE, EpochMetrics, append_epoch
 from geo_pipeline.training.module import GeoModule, geo_module
 from geo_pipeline.training.pace import Pace
+from geo_pipeline.training.ranks import Agreement
 from geo_pipeline.training.reports import Listener
 from geo_pipeline.training.start import BEST_CHECKPOINT, LAST_CHECKPOINT, Start
 from geo_pipeline.training.stopping import StopSignals, TrainingInterruptedError
@@ -71,10 +72,17 @@ class RunFiles(pl.Callback):
     """
 
     def __init__(
-        self, run_dir: Path, start: Start, pace: Pace, checkpoint_seconds: float, listeners: Sequence[Listener] = ()
+        self,
+        run_dir: Path,
+        start: Start,
+        pace: Pace,
+        agreement: Agreement,
+        checkpoint_seconds: float,
+        listeners: Sequence[Listener],
     ) -> None:
         self._run_dir = run_dir
         self._pace = pace
+        self._agreement = agreement
         self._listeners = listeners
         self._identity = start.identity
         self._best = start.best
@@ -104,7 +112,7 @@ class RunFiles(pl.Callback):
         if not can_resume_after(trainer, batch_idx):
             return
         is_last_chance = batches_left(trainer, batch_idx) <= trainer.accumulate_grad_batches
-        if is_last_chance or self.is_due():
+        if is_last_chance or self._agreement.largest(self.is_due()):
             self.save_last(trainer)
 
     def is_due(self) -> bool:
@@ -119,7 +127,8 @@ class RunFiles(pl.Callback):
         """Write the line, the best and the last checkpoint, in this order."""
         module = geo_module(pl_module)
         metrics = self._metrics(trainer, module)
-        append_epoch(self._run_dir / METRICS_FILE, metrics)
+        if trainer.is_global_zero:
+            append_epoch(self._run_dir / METRICS_FILE, metrics)
         for listener in self._listeners:
             listener.epoch(metrics)
         module.begin_training_tally()
@@ -168,9 +177,10 @@ class LeaveOnSignal(pl.Callback):
     In an epoch's last step and in its validation there is nothing to save: RunFiles has done so before that step.
     """
 
-    def __init__(self, signals: StopSignals, files: RunFiles) -> None:
+    def __init__(self, signals: StopSignals, files: RunFiles, agreement: Agreement) -> None:
         self._signals = signals
         self._files = files
+        self._agreement = agreement
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Listen, instead of Lightning."""
@@ -186,13 +196,14 @@ class LeaveOnSignal(pl.Callback):
         batch_idx: int,
     ) -> None:
         """Save and leave if asked to; not between two batches of one optimizer step."""
-        if self._signals.received is None:
+        is_resumable = can_resume_after(trainer, batch_idx)
+        if not is_resumable and batches_left(trainer, batch_idx) > 0:
             return
-        if can_resume_after(trainer, batch_idx):
+        received = self._received()
+        if received and is_resumable:
             self._files.save_last(trainer)
-            raise TrainingInterruptedError(self._signals.received)
-        if batches_left(trainer, batch_idx) == 0:
-            raise TrainingInterruptedError(self._signals.received)
+        if received:
+            raise TrainingInterruptedError(received)
 
     def on_validation_batch_end(
         self,
@@ -204,17 +215,21 @@ class LeaveOnSignal(pl.Callback):
         dataloader_idx: int = 0,  # noqa: ARG002
     ) -> None:
         """Leave if asked to."""
-        if self._signals.received is not None:
-            raise TrainingInterruptedError(self._signals.received)
+        if received := self._received():
+            raise TrainingInterruptedError(received)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Leave if asked to, unless the training ends here anyway; RunFiles has saved the epoch."""
-        if self._signals.received is not None and not ends_with_this_epoch(trainer):
-            raise TrainingInterruptedError(self._signals.received)
+        if not ends_with_this_epoch(trainer) and (received := self._received()):
+            raise TrainingInterruptedError(received)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
         """The training is over: a signal has nothing to wait for any more."""
         self._signals.is_deferred = False
+
+    def _received(self) -> int:
+        """The signal that one of the processes that train together has got, 0 if none has."""
+        return self._agreement.largest(self._signals.received or 0)
 
 
 def ends_with_this_epoch(trainer: pl.Trainer) -> bool:

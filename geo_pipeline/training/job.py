@@ -96,9 +96,10 @@ class TrainingJob(BaseModel):
         code = {} if self.code is None else {"code": self.code}
         return tables | {name: _weights_hash(path) for name, path in weights.items() if path is not None} | code
 
-    def identity(self) -> Identity:
-        """What the training learns from, and how."""
-        return Identity(learned_settings(self.resolved_config()), self.input_hashes())
+    def identity(self, num_processes: int = 1) -> Identity:
+        """What the training learns from, and how; each of several processes takes a batch in a step."""
+        together = {"processes": num_processes} if num_processes > 1 else {}
+        return Identity(learned_settings(self.resolved_config()) | together, self.input_hashes())
 
     def tables(self) -> Iterator[tuple[str, Path]]:
         """Each input table with its name."""

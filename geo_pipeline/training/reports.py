@@ -63,7 +63,10 @@ class Listener(Protocol):
 
 
 class Reports(pl.Callback):
-    """Tells listeners of progress every `every_seconds`; an epoch that is shorter is told of at its end alone."""
+    """Tells listeners of progress every `every_seconds`; an epoch that is shorter is told of at its end alone.
+
+    Of several processes the first one tells, and takes the others to be as fast.
+    """
 
     def __init__(self, listeners: Sequence[Listener], every_seconds: float) -> None:
         self._listeners = listeners
@@ -87,7 +90,7 @@ class Reports(pl.Callback):
         self._photos += len(batch.images)
         self._steps += 1
         now = time.monotonic()
-        if now - self._since >= self._every_seconds:
+        if self._listeners and now - self._since >= self._every_seconds:
             progress = self._progress(trainer, batch_idx + 1, now - self._since)
             self._begin(now)
             for listener in self._listeners:
@@ -115,7 +118,7 @@ class Reports(pl.Callback):
             steps_per_epoch=per_epoch,
             train_loss=float(self._losses) / max(self._photos, 1),
             learning_rate=trainer.optimizers[0].param_groups[0]["lr"],
-            photos_per_second=self._photos / seconds,
+            photos_per_second=self._photos * trainer.world_size / seconds,
             minutes_left=steps_left * seconds / self._steps / 60,
         )
 
@@ -180,11 +183,10 @@ class Lines:
 
 
 class Bar:
-    """The running epoch on a terminal. Nothing is shown unless `shown`."""
+    """The running epoch on a terminal."""
 
-    def __init__(self, max_epochs: int, *, shown: bool) -> None:
+    def __init__(self, max_epochs: int) -> None:
         self._max_epochs = max_epochs
-        self._shown = shown
         self._bar: tqdm[NoReturn] | None = None
 
     def progress(self, progress: Progress) -> None:
@@ -193,7 +195,6 @@ class Bar:
             desc=f"epoch {progress.epoch + 1}/{self._max_epochs}",
             total=progress.steps_per_epoch,
             bar_format=_BAR,
-            disable=not self._shown,
             file=sys.stderr,
             dynamic_ncols=True,
             leave=False,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -32,6 +32,7 @@ from geo_pipeline.training.model_card import model_card, write_card
 from geo_pipeline.training.module import GeoModule
 from geo_pipeline.training.pace import Pace
 from geo_pipeline.training.provenance import hparams_text
+from geo_pipeline.training.ranks import Agreement, placement, rank
 from geo_pipeline.training.reports import (
     BAR_SECONDS,
     PROGRESS_FILE,
@@ -67,20 +68,21 @@ def train(job: TrainingJob, signals: StopSignals | None = None) -> None:
         with StopSignals() as own:
             train(job, own)
         return
-    with _alone(job.run_dir):
+    is_first = rank() == 0
+    with _alone(job.run_dir) if is_first else nullcontext():
         start = find_start(job)
         geography = _geography(job)
         tables = {role: _photos(job, f"{role}_photos") for role in ("training", "validation")}
         if start.is_finished:
             _log.warning("%s: this training is finished; --fresh trains anew", job.run_dir)
         else:
-            remove_leftovers(job.run_dir)
             photos = {role: LabelledPhotos(table, job.shards_root, geography) for role, table in tables.items()}
             _fit(job, start, geography, photos, signals)
-        best = best_epoch(job.run_dir / METRICS_FILE)
-        selections = {role: Selection.of(table) for role, table in tables.items()}
-        card = model_card(job.model_name, job.resolved_config(), geography, selections, best)
-        write_card(job.run_dir, card, job.run_dir / BEST_CHECKPOINT)
+        if is_first:
+            best = best_epoch(job.run_dir / METRICS_FILE)
+            selections = {role: Selection.of(table) for role, table in tables.items()}
+            card = model_card(job.model_name, job.resolved_config(), geography, selections, best)
+            write_card(job.run_dir, card, job.run_dir / BEST_CHECKPOINT)
 
 
 def _fit(
@@ -91,9 +93,8 @@ def _fit(
     params = config.model_params
     callbacks = _callbacks(job, config, start, signals)
     trainer = build_trainer(config.trainer_params, job.run_dir, callbacks)
-    write_text(job.run_dir / "hparams.yaml", hparams_text(job, config, start, str(trainer.precision)))
-    keep_epochs_before(job.run_dir / METRICS_FILE, start.epoch)
-    (job.run_dir / PROGRESS_FILE).unlink(missing_ok=True)
+    if rank() == 0:
+        _prepare_folder(job, config, start, trainer)
     torch.manual_seed(params.seed)
     device, part = trainer.strategy.root_device, {"rank": trainer.global_rank, "world_size": trainer.world_size}
     batches = training_loader(
@@ -105,6 +106,14 @@ def _fit(
     validation = validation_loader(photos["validation"], params, device, **part)
     with quiet_lightning(), memory_errors_told(params):
         trainer.fit(module, batches, validation, ckpt_path=start.checkpoint, weights_only=True)
+
+
+def _prepare_folder(job: TrainingJob, config: TrainingConfig, start: Start, trainer: pl.Trainer) -> None:
+    """Say in the run's folder what is trained, and take away what will be done again."""
+    remove_leftovers(job.run_dir)
+    write_text(job.run_dir / "hparams.yaml", hparams_text(job, config, start, str(trainer.precision)))
+    keep_epochs_before(job.run_dir / METRICS_FILE, start.epoch)
+    (job.run_dir / PROGRESS_FILE).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -140,23 +149,24 @@ def _photos(job: TrainingJob, role: str) -> pa.Table:
 def _callbacks(job: TrainingJob, config: TrainingConfig, start: Start, signals: StopSignals) -> list[pl.Callback]:
     """What happens around the steps, in this order."""
     params = config.model_params
-    bar = Bar(config.trainer_params["max_epochs"], shown=_shows_bar(config))
-    lines = Lines(config.trainer_params["max_epochs"], only_epochs=_shows_bar(config))
-    logs: list[Listener] = [ProgressLines(job.run_dir), CsvLog(job.run_dir)]
-    if config.trainer_params.get("logger", True):
-        logs += tensorboard_log(job.run_dir, start.epoch)
-    pace = Pace()
-    files = RunFiles(job.run_dir, start, pace, 60 * params.checkpoint_minutes, [bar, lines, *logs])
+    bar, others = _listeners(job, config, start) if rank() == 0 else ([], [])
+    pace, agreement = Pace(), Agreement()
+    files = RunFiles(job.run_dir, start, pace, agreement, 60 * params.checkpoint_minutes, [*bar, *others])
     return [
         SeededSteps(params.seed),
         StopWhenDiverged(),
         files,
-        Reports([bar], BAR_SECONDS),
-        Reports([lines, *logs], 60 * params.report_minutes),
-        LeaveOnSignal(signals, files),
+        Reports(bar, BAR_SECONDS),
+        Reports(others, 60 * params.report_minutes),
+        LeaveOnSignal(signals, files, agreement),
         pace,
     ]
 
 
-def _shows_bar(config: TrainingConfig) -> bool:
-    return bool(config.trainer_params.get("enable_progress_bar", sys.stderr.isatty()))
+def _listeners(job: TrainingJob, config: TrainingConfig, start: Start) -> tuple[list[Listener], list[Listener]]:
+    """A bar, which is told every second, and everybody else."""
+    shows_bar = bool(config.trainer_params.get("enable_progress_bar", sys.stderr.isatty()))
+    lines = Lines(config.trainer_params["max_epochs"], only_epochs=shows_bar)
+    logs = tensorboard_log(job.run_dir, start.epoch) if config.trainer_params.get("logger", True) else ()
+    bar = [Bar(config.trainer_params["max_epochs"])] if shows_bar else []
+    return [*bar], [lines, ProgressLines(job.run_dir), CsvLog(job.run_dir), *logs]

@@ -19,6 +19,7 @@ from geo_pipeline.model.checkpoint import SECTION, load_network, read_checkpoint
 from geo_pipeline.training.identity import FROM_WEIGHTS, Identity
 from geo_pipeline.training.job import Earlier, TrainingJob
 from geo_pipeline.training.module import GeoModule
+from geo_pipeline.training.ranks import num_ranks
 
 LAST_CHECKPOINT = "last.ckpt"
 BEST_CHECKPOINT = "best.ckpt"
@@ -51,7 +52,7 @@ def find_start(job: TrainingJob) -> Start:
     Raises InputError for a checkpoint of another training that does not give way, naming the differences, and for one
     that cannot be read.
     """
-    identity = job.identity()
+    identity = job.identity(num_ranks())
     path = job.run_dir / LAST_CHECKPOINT
     left = None if job.earlier is Earlier.FRESH or not path.exists() else _left(path, job)
     if left is None:

@@ -20,6 +20,7 @@ import lightning.pytorch as pl
 from geo_pipeline.errors import InputError
 from geo_pipeline.training.callbacks import AtomicCheckpointIO
 from geo_pipeline.training.hardware import fast_defaults, require_accelerator, resolve_precision, use_tensor_cores
+from geo_pipeline.training.ranks import placement
 from geo_pipeline.typed_yaml import unknown_key
 
 
@@ -42,7 +43,7 @@ def build_trainer(trainer_params: Mapping[str, Any], run_dir: Path, callbacks: S
         "precision": "auto",
         **fast_defaults(trainer_params),
     }
-    wanted = defaults | _known_parameters(trainer_params) | ours
+    wanted = defaults | placement(_known_parameters(trainer_params)) | ours
     wanted["precision"] = resolve_precision(wanted["precision"])
     try:
         with quiet_lightning():
@@ -69,9 +70,10 @@ def quiet_lightning() -> Iterator[None]:
     Workers: a small picture is decoded faster than it is sent. Resuming: the order of photos is our own and goes on in
     the middle of an epoch. LeafSpec: Lightning 2.6 calls torch in a form that newer versions deprecate.
     """
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*dataloader is not resumable.*")
@@ -79,4 +81,5 @@ def quiet_lightning() -> Iterator[None]:
         try:
             yield
         finally:
-            logger.setLevel(level)
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

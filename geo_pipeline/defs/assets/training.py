@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import dagster as dg
 import pyarrow as pa
@@ -26,6 +27,7 @@ from geo_pipeline.photos.settings import Role
 from geo_pipeline.profile import Layout
 from geo_pipeline.store import file_hash
 from geo_pipeline.training.job import WHERE_STORED, Earlier, TrainingJob
+from geo_pipeline.training.process import MESSAGE_FILE
 from geo_pipeline.training.selection import Selection
 
 GROUP = "training"
@@ -126,11 +128,21 @@ def train_in_process(
     training_process: dg.PipesSubprocessClient,
     jobs: Sequence[tuple[str | None, TrainingJob]],
 ) -> None:
-    """Train jobs one after another in one process, each epoch an observation; a scene stands before its own job."""
+    """Train jobs one after another in one process, each epoch an observation; a scene stands before its own job.
+
+    Raises InputError with the words of the process for a mistake that the user can mend.
+    """
     files = [str(job.write(job.run_dir / "job.json")) for _, job in jobs]
-    with ExitStack() as following, warnings.catch_warnings():
+    command = [sys.executable, "-m", "geo_pipeline.training", "--job", *files]
+    with ExitStack() as following, warnings.catch_warnings(), TemporaryDirectory() as folder:
         for scene, job in jobs:
             following.enter_context(observations_of_run(context, job.run_dir, scene))
         warnings.simplefilter("ignore", dg.PreviewWarning)  # of Pipes about parts of its own
         warnings.filterwarnings("ignore", "AssetExecutionContext.run_id", DeprecationWarning)
-        training_process.run(context=context, command=[sys.executable, "-m", "geo_pipeline.training", "--job", *files])
+        message = Path(folder) / "message"
+        try:
+            training_process.run(context=context, command=command, env={MESSAGE_FILE: str(message)})
+        except Exception as error:  # Pipes tells that the process has failed, not why
+            if message.exists():
+                raise InputError(message.read_text(encoding="utf-8")) from error
+            raise
