@@ -32,7 +32,7 @@ from geo_pipeline.training.model_card import model_card, write_card
 from geo_pipeline.training.module import GeoModule
 from geo_pipeline.training.pace import Pace
 from geo_pipeline.training.provenance import hparams_text
-from geo_pipeline.training.ranks import Agreement, placement, rank
+from geo_pipeline.training.ranks import Agreement, rank
 from geo_pipeline.training.reports import (
     BAR_SECONDS,
     PROGRESS_FILE,
