@@ -95,6 +95,7 @@ NOT_CONTENT: Mapping[str, str] = {
     "training.job": "which files are read, not what is made of them",
     "training.identity": "which training may go on from a checkpoint",
     "training.process": "how mistakes are told",
+    "training.ranks": "how several processes are started and agree; what they learn is compared in the loss",
     "training.stopping": "when a training is interrupted",
     "training.provenance": "what is recorded about a training",
     "training.model_card": "what is told of a model",
