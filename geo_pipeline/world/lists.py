@@ -2,7 +2,7 @@
 
 Here lives what the files under `resources/world/` are made from and how. Which places there are is `places`. The one
 idea: ids, authors and the order of rows come from seeded hashes that never see a place, so only the picture tells of
-it; and the same places always give the same bytes.
+it; nobody has photos in two sets; and the same places always give the same bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from geo_pipeline.world.views import encode_view, plain_view, render_view
 
 METADATA_HEADER = ["IMG_ID", "AUTHOR", "LAT", "LON", "S3_Label", "Prob_water", "Prob_vegetation", "Prob_bare"]
 
-_NUM_AUTHORS = 2000
+_AUTHORS_OF_A_SET = 500
 _MOODS = ("amber", "brave", "calm", "dusty", "early", "fond", "gentle", "hazy", "idle", "jolly", "keen", "late")
 _BIRDS = ("auk", "bittern", "crane", "dunlin", "egret", "finch", "grebe", "heron", "ibis", "jay", "kite", "lark")
 
@@ -43,10 +43,11 @@ def photo_id(photo_set: str, index: int) -> str:
     return hashlib.sha256(f"geo_pipeline photo 1\0{photo_set}\0{index}".encode()).hexdigest()[:12]
 
 
-def author_of(photo_id: str) -> str:
-    """The pseudonym of a photo's author: a few authors have many photos, most have few."""
+def author_of(photo_set: str, photo_id: str) -> str:
+    """The pseudonym of a photo's author: a few authors have many photos, most have few, all in one photo set."""
     digest = hashlib.sha256(b"geo_pipeline author 1\0" + photo_id.encode()).digest()
-    number = int(_NUM_AUTHORS * (int.from_bytes(digest[:8], "big") / 2.0**64) ** 2)
+    rank = int(_AUTHORS_OF_A_SET * (int.from_bytes(digest[:8], "big") / 2.0**64) ** 2)
+    number = rank * len(PHOTO_SETS) + [each.name for each in PHOTO_SETS].index(photo_set)
     mood, bird = _MOODS[number % len(_MOODS)], _BIRDS[number // len(_MOODS) % len(_BIRDS)]
     return f"{mood}_{bird}_{number:04d}"
 
@@ -63,13 +64,13 @@ def photos_of(photo_set: str, places: Coordinates) -> list[WorldPhoto]:
 def metadata_csv(photo_set: PhotoSet, photos: Iterable[WorldPhoto]) -> str:
     """The metadata of a photo set in the original project's form; ids carry `.jpg` where pictures lie in a folder."""
     suffix = ".jpg" if photo_set.as_folder else ""
-    return _csv([METADATA_HEADER, *(_metadata_row(photo, suffix) for photo in photos)])
+    return _csv([METADATA_HEADER, *(_metadata_row(photo_set.name, photo, suffix) for photo in photos)])
 
 
-def _metadata_row(photo: WorldPhoto, suffix: str) -> list[str | float]:
+def _metadata_row(photo_set: str, photo: WorldPhoto, suffix: str) -> list[str | float]:
     """One row of `METADATA_HEADER`; the label is the scene with the largest share."""
     shares = scene_shares(plain_view(photo.latitude, photo.longitude))
-    author = author_of(photo.photo_id)
+    author = author_of(photo_set, photo.photo_id)
     return [photo.photo_id + suffix, author, photo.latitude, photo.longitude, shares.index(max(shares)), *shares]
 
 

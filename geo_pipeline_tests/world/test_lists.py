@@ -108,9 +108,14 @@ def test_the_same_id_has_the_same_author_whatever_the_place_and_some_authors_hav
     metadata: Metadata,
 ) -> None:
     rows = metadata("world_train")
-    assert all(author_of(row["IMG_ID"]) == row["AUTHOR"] for row in rows)
+    assert all(author_of("world_train", row["IMG_ID"]) == row["AUTHOR"] for row in rows)
     counts = np.unique([row["AUTHOR"] for row in rows], return_counts=True)[1]
     assert counts.max() > 5 * np.median(counts)
+
+
+def test_nobody_has_photos_in_two_sets(metadata: Metadata) -> None:
+    authors = [{row["AUTHOR"] for row in metadata(name)} for name in SETS]
+    assert len(set().union(*authors)) == sum(map(len, authors)) > 1000
 
 
 def test_the_folder_holds_the_pictures_of_the_metadata_less_the_lost_ones(metadata: Metadata) -> None:
