@@ -17,6 +17,7 @@ from geo_pipeline.defs.cell_checks import build_cell_checks
 from geo_pipeline.defs.checks import all_checks
 from geo_pipeline.defs.inputs import build_input_assets, input_deps
 from geo_pipeline.defs.jobs import crawl_job, model_job
+from geo_pipeline.defs.leakage_checks import training_photos_are_unseen
 from geo_pipeline.defs.lineage import MADE_FROM, versions
 from geo_pipeline.defs.partitions import bucket_partitions
 from geo_pipeline.defs.resources import Experiment, build_resources
@@ -61,7 +62,7 @@ def build_definitions(profile: Profile, layout: Layout) -> dg.Definitions:
     ]
     return dg.Definitions(
         assets=[*dg.map_asset_specs(_with_origin(profile), assets), *build_input_assets(profile)],
-        asset_checks=[*all_checks, *build_cell_checks(profile)],
+        asset_checks=[*all_checks, *build_cell_checks(profile), training_photos_are_unseen],
         jobs=[crawl_job, model_job],
         schedules=[build_recrawl_schedule(profile)],
         sensors=[model_after_crawl, input_files],

@@ -61,7 +61,10 @@ ORIGINS: Mapping[str, Origin] = {
     "cells_fine": Origin(PARTITIONING, ("partitionings.fine", ROLES)),
     "cell_hierarchy": Origin((f"{TABLES}.cells:cell_hierarchy", "defs.cell_checks:labels_are_sound")),
     "photo_classes": Origin((f"{TABLES}.cells:photo_classes", "defs.cell_checks:labels_are_sound")),
-    "training_photos": Origin((f"{TABLES}.training:training_photos",), (ROLES, "keep_duplicates")),
+    "training_photos": Origin(
+        (f"{TABLES}.training:training_photos", "defs.leakage_checks:training_photos_are_unseen"),
+        (ROLES, "keep_duplicates"),
+    ),
     "validation_photos": Origin((f"{TABLES}.training:validation_photos",), (ROLES, "keep_duplicates")),
     "geo_model": Origin((f"{TABLES}.training:geo_model", "training.run:train"), ("training",)),
     "scene_models": Origin((f"{TABLES}.scenes:scene_models", "training.run:train"), ("scene_training", "scenes")),

@@ -5,6 +5,7 @@ Not here: the runs (launch.py). The one idea: everything is read from the runs' 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ from geo_pipeline.defs.history import CRAWL_STEP, DATA_VERSION, Place, failure_m
 from geo_pipeline.defs.making import KEPT
 from geo_pipeline.defs.partitions import BUCKETED
 from geo_pipeline.defs.staleness import State
-from geo_pipeline.defs.status import Status
+from geo_pipeline.defs.status import Status, is_warning
 from geo_pipeline.errors import InputError
 
 
@@ -68,7 +69,7 @@ class Outcome:
         for event in self.events():  # a failed check says more than the failure of its step
             if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
                 check = event.asset_check_evaluation_data
-                if not check.passed:
+                if not check.passed and not is_warning(check):
                     reason = f": {check.description}" if check.description else ""
                     found[check.asset_key.to_user_string()] = f"check {check.check_name} failed{reason}"
         return {asset: found[asset] for asset in (*self.selected, *found) if asset in found}
@@ -133,18 +134,20 @@ class Outcome:
                 yield event.step_materialization_data.materialization
 
     def _checks(self) -> dict[str, str]:
-        """`2 passed`, or the names of the failed ones, by asset."""
-        passed: dict[str, int] = {}
+        """`2 passed, 1 warning`, or the names of the failed ones, by asset."""
+        passed, warnings = Counter[str](), Counter[str]()
         failed: dict[str, list[str]] = {}
         for event in self.events():
             if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
                 check = event.asset_check_evaluation_data
                 asset = check.asset_key.to_user_string()
-                passed[asset] = passed.get(asset, 0) + check.passed
-                failed.setdefault(asset, []).extend([] if check.passed else [check.check_name])
+                passed[asset] += check.passed
+                warnings[asset] += is_warning(check)
+                failed.setdefault(asset, []).extend([] if check.passed or is_warning(check) else [check.check_name])
+        told = {asset: f", {count} warned" if count else "" for asset, count in warnings.items()}
         return {
-            asset: f"FAILED: {', '.join(failed[asset])}" if failed[asset] else f"{passed[asset]} passed"
-            for asset in failed
+            asset: f"FAILED: {', '.join(names)}" if names else f"{passed[asset]} passed{told[asset]}"
+            for asset, names in failed.items()
         }
 
     def _seconds(self) -> dict[str, float]:

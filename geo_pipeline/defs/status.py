@@ -193,7 +193,7 @@ def _failed_checks(instance: dg.DagsterInstance, definitions: dg.Definitions, hi
         evaluation = records[0].evaluation if records else None
         asset = key.asset_key.to_user_string()
         event = history.latest(asset).get(Place(asset))
-        if evaluation is None or evaluation.passed or event is None:
+        if evaluation is None or evaluation.passed or is_warning(evaluation) or event is None:
             continue
         target = evaluation.target_materialization_data
         if target is None or target.storage_id == event.storage_id:
@@ -201,6 +201,11 @@ def _failed_checks(instance: dg.DagsterInstance, definitions: dg.Definitions, hi
                 f"check {key.name} failed in run {records[0].run_id[:8]}{_first_line(evaluation.description)}"
             )
     return found
+
+
+def is_warning(check: dg.AssetCheckEvaluation) -> bool:
+    """Whether a check did not pass, but holds nothing up."""
+    return not check.passed and check.severity is dg.AssetCheckSeverity.WARN
 
 
 def _first_line(text: str | None) -> str:

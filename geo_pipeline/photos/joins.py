@@ -131,3 +131,16 @@ def downloaded_with_coordinates(manifest: pa.Table, metadata: pa.Table, photo_se
         metadata=metadata,
         photo_set=photo_set,
     )
+
+
+def downloaded_pictures(manifest: pa.Table, photo_sets: Sequence[str]) -> pa.Table:
+    """The stored pictures of some sets: `photo_set, photo_id, image_sha256, shard, offset, length`, ordered by id."""
+    return query_tables(
+        f"""
+        select m.photo_set, m.photo_id, m.image_sha256, {_SHARD}
+        from manifest m
+        where m.status = 'ok' and list_contains($photo_sets, m.photo_set) order by m.photo_set, m.photo_id
+        """,  # noqa: S608 -- no value of a user is in the text
+        manifest=manifest,
+        photo_sets=list(photo_sets),
+    )
