@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from geo_pipeline.cli_network import (
 )
 from geo_pipeline.errors import InputError
 from geo_pipeline.evaluation.settings import EvaluationSettings
-from geo_pipeline.profile import Layout, Profile, layout_of, load_profile, profile_path
+from geo_pipeline.profile import Layout, Profile, layout_of, load_profile, profile_path, scene_checkpoints
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,7 +81,10 @@ def run(options: argparse.Namespace) -> int:
     decider = Decider(predictor.geography, predictor.device, rules_of(options, settings.rules))
     model = predictor.checkpoint.resolve().parent.name
     measured = [_measure(benchmark, predictor, decider, model) for benchmark in benchmarks]
-    predictions = pa.concat_tables([table for table, _ in measured])
+    tables = [table for table, _ in measured] + (
+        [] if options.image_dirs else _by_scene(options, benchmarks, predictor)
+    )
+    predictions = pa.concat_tables(tables)
     accuracy = accuracy_table(predictions, settings)
     _write(options.output, accuracy, predictions, left_out := pa.concat_tables([lines for _, lines in measured]))
     print("\n".join([*_report(accuracy), calibration_text(calibration), *_left_out_lines(options.output, left_out)]))
@@ -137,6 +140,38 @@ def _measure(benchmark: Benchmark, predictor: Predictor, decider: Decider, model
     names = [benchmark.name] * len(left_out)
     columns = {"benchmark": names, "photo": list(left_out), "reason": list(left_out.values())}
     return answers, pa.table(columns, schema=pa.schema([(name, pa.string()) for name in columns]))
+
+
+def _by_scene(options: argparse.Namespace, benchmarks: Sequence[Benchmark], predictor: Predictor) -> list[pa.Table]:
+    """The predictions of the profile's networks of scenes with the truth, where they were trained and are asked for."""
+    from geo_pipeline.evaluation.truth import with_truth
+    from geo_pipeline.model.prediction import predict_by_scene
+
+    profile = load_profile(profile_path(options.profile))
+    layout = layout_of(profile)
+    scenes = scene_checkpoints(profile, layout)
+    if options.checkpoint is not None or not scenes or not all(path.exists() for path in scenes.values()):
+        return []
+    settings = predictor.options
+    return [
+        with_truth(
+            predict_by_scene(
+                scenes,
+                predictor.checkpoint,
+                each.photos,
+                layout.shards,
+                crops=settings.crops,
+                combine=settings.combine,
+                batch_size=settings.batch_size,
+                device=settings.device,
+                rules=rules_of(options, profile.evaluation.rules),
+            ),
+            each.photos,
+            benchmark=each.name,
+            model="isn",
+        )
+        for each in benchmarks
+    ]
 
 
 def _write(folder: Path, accuracy: pa.Table, predictions: pa.Table, left_out: pa.Table) -> None:

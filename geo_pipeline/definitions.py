@@ -55,10 +55,7 @@ def build_definitions(profile: Profile, layout: Layout) -> dg.Definitions:
         training.validation_photos,
         training.geo_model,
         *scenes.build_scene_assets(profile),
-        benchmarks.calibration,
-        benchmarks.benchmark_predictions,
-        benchmarks.benchmark_accuracy,
-        benchmarks.report,
+        *benchmarks.build_benchmark_assets(profile),
     ]
     return dg.Definitions(
         assets=[*dg.map_asset_specs(_with_origin(profile), assets), *build_input_assets(profile)],

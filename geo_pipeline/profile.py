@@ -207,6 +207,13 @@ class Layout:
         return self.run("base") / "best.ckpt"
 
 
+def scene_checkpoints(profile: Profile, layout: Layout) -> dict[str, Path]:
+    """The checkpoint of each scene's network, where the profile trains them."""
+    if profile.scene_training is None:
+        return {}
+    return {scene: layout.scene_run(scene) / "best.ckpt" for scene in profile.scenes}
+
+
 def profile_path(name: str | None = None) -> Path:
     """The profile to use: `name`, else `GEO_PIPELINE_PROFILE`, else the bundled world.
 

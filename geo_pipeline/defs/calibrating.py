@@ -108,11 +108,12 @@ def calibration_pictures(fitted: FittedCalibration) -> dict[str, dg.MarkdownMeta
 
 
 def confidence_picture(predictions: pa.Table) -> dg.MarkdownMetadataValue:
-    """How often answers of f* lie within the radius of their confidence, a line for each of four benchmarks."""
+    """How often geo_model's f* lies within the radius of its confidence, a line for each of four benchmarks."""
     from geo_pipeline.evaluation.figures import reliability_plot
     from geo_pipeline.evaluation.reliability import confidence_reliability
 
-    f_star = predictions.filter(pc.equal(predictions["p_key"], "hierarchy"))
+    of_base = pc.and_(pc.equal(predictions["model"], "base"), pc.equal(predictions["p_key"], "hierarchy"))
+    f_star = predictions.filter(of_base)
     names = list(dict.fromkeys(f_star["benchmark"].to_pylist()))[:4]
     of_each = {name: f_star.filter(pc.equal(f_star["benchmark"], name)) for name in names}
     return png(reliability_plot({name: confidence_reliability(table) for name, table in of_each.items()}))

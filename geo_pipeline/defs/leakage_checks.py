@@ -169,9 +169,9 @@ def _hashed(pictures: pa.Table, shards_root: Path) -> list[np.ndarray]:
     with ThreadPoolExecutor() as pool:
         parts = list(pool.map(lambda part: _hashed_part(part, shards_root), rows))
     hashes = [each for part in parts for each in part]
-    columns = [np.array(column) for column in zip(*hashes, strict=True)] if hashes else [np.empty(0)] * 3
-    types = (np.uint64, np.uint64, np.bool_)
-    return [_keys(pictures), *(column.astype(kind) for column, kind in zip(columns, types, strict=True))]
+    types = (np.uint64, np.uint64, np.bool_)  # left to itself numpy makes floats of numbers beyond int64
+    columns: list[np.ndarray] = [np.array([each[k] for each in hashes], dtype=kind) for k, kind in enumerate(types)]
+    return [_keys(pictures), *columns]
 
 
 def _hashed_part(pictures: pa.Table, shards_root: Path) -> list[tuple[int, int, bool]]:

@@ -68,10 +68,10 @@ ORIGINS: Mapping[str, Origin] = {
     "validation_photos": Origin((f"{TABLES}.training:validation_photos",), (ROLES, "keep_duplicates")),
     "geo_model": Origin((f"{TABLES}.training:geo_model", "training.run:train"), ("training",)),
     "scene_models": Origin((f"{TABLES}.scenes:scene_models", "training.run:train"), ("scene_training", "scenes")),
-    "calibration": Origin((f"{TABLES}.benchmarks:calibration",), ("evaluation.crops", "evaluation.combine")),
+    "calibration": Origin((f"{TABLES}.benchmarks:_calibration",), ("evaluation.crops", "evaluation.combine", "scenes")),
     "benchmark_predictions": Origin(
-        (f"{TABLES}.benchmarks:benchmark_predictions",),
-        ("evaluation.crops", "evaluation.combine", "evaluation.rules", ROLES),
+        (f"{TABLES}.benchmarks:_benchmark_predictions",),
+        ("evaluation.crops", "evaluation.combine", "evaluation.rules", "scenes", ROLES),
     ),
     "benchmark_accuracy": Origin(
         (f"{TABLES}.benchmarks:benchmark_accuracy", "defs.checks:accuracy_reaches_its_floor"),

@@ -18,7 +18,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from geo_pipeline.model.calibration import Calibration
+from geo_pipeline.model.calibration import Calibration, calibration_beside
 from geo_pipeline.model.combination import Combine, best_class, hierarchical_scores
 from geo_pipeline.model.crop_batches import PictureSource
 from geo_pipeline.model.decisions import Decider, Decision
@@ -26,6 +26,7 @@ from geo_pipeline.model.geography import HIERARCHY, Geography
 from geo_pipeline.model.prediction_rows import by_photo
 from geo_pipeline.model.predictor import PredictionOptions, Predictor
 from geo_pipeline.model.preprocessing import NumCrops
+from geo_pipeline.model.scenes import UNKNOWN, pick_scene
 from geo_pipeline.model.stored_photos import StoredPhotos
 
 ANSWERS_SCHEMA = pa.schema(
@@ -88,6 +89,43 @@ def predict_photos(
     decider = Decider(predictor.geography, predictor.device, rules)
     batches = answer_photos(predictor, decider, StoredPhotos(photos, shards_root), photos["photo_id"].to_pylist())
     return pa.concat_tables([ANSWERS_SCHEMA.empty_table(), *(batch.answers for batch in batches)])
+
+
+def predict_by_scene(
+    checkpoints: Mapping[str, Path],
+    fallback: Path,
+    photos: pa.Table,
+    shards_root: Path,
+    *,
+    crops: NumCrops = 5,
+    combine: Combine = "max",
+    batch_size: int = 64,
+    device: str | None = None,
+    rules: Sequence[str] = (),
+) -> pa.Table:
+    """ISN(M, f*, S3): as `predict_photos`, each photo by the network of its most probable scene.
+
+    checkpoints: of each scene; fallback: of the network for photos of which no scene is known. `photos` has a column
+    `probability_<scene>` for each scene as well. Each network's own calibration is used, where one lies beside it.
+    """
+    picked = pick_scene(photos, list(checkpoints))
+    tables = [ANSWERS_SCHEMA.empty_table()]
+    for number, checkpoint in {**dict(enumerate(checkpoints.values())), UNKNOWN: fallback}.items():
+        chosen = photos.filter(pa.array(picked == number))
+        if chosen.num_rows:
+            answers = predict_photos(
+                checkpoint,
+                chosen,
+                shards_root,
+                crops=crops,
+                combine=combine,
+                batch_size=batch_size,
+                device=device,
+                calibration=calibration_beside(checkpoint, crops, combine),
+                rules=rules,
+            )
+            tables.append(answers)
+    return pa.concat_tables(tables)
 
 
 def answer_photos(

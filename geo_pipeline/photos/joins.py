@@ -118,15 +118,16 @@ def selection_counts(
 def downloaded_with_coordinates(manifest: pa.Table, metadata: pa.Table, photo_set: str) -> pa.Table:
     """Photos of one set that were downloaded and have a coordinate: what a benchmark can be measured on.
 
-    Columns `photo_id, author, latitude, longitude, shard, offset, length`, ordered by photo id. Duplicates stay: a
-    benchmark is the publishers' list.
+    Columns `photo_id, author, latitude, longitude`, the scene probabilities, and `shard, offset, length`, ordered by
+    photo id. Duplicates stay: a benchmark is the publishers' list.
     """
+    scenes = [f', d."{name}"' for name in metadata.column_names if name.startswith("probability_")]
     return query_tables(
         f"""
-        select d.photo_id, d.author, d.latitude, d.longitude, {_SHARD}
+        select d.photo_id, d.author, d.latitude, d.longitude{"".join(scenes)}, {_SHARD}
         from manifest m join metadata d using (photo_set, photo_id)
         where m.status = 'ok' and d.photo_set = $photo_set order by d.photo_id
-        """,  # noqa: S608 -- no value of a user is in the text
+        """,  # noqa: S608 -- the names are columns of our own tables
         manifest=manifest,
         metadata=metadata,
         photo_set=photo_set,

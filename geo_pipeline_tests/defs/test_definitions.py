@@ -11,6 +11,7 @@ import pytest
 
 from geo_pipeline.definitions import build_definitions
 from geo_pipeline.defs.jobs import all_buckets_tags
+from geo_pipeline.defs.leakage_checks import AUTHORS, PICTURES
 from geo_pipeline.defs.partitions import BUCKETED
 from geo_pipeline.profile import Layout, load_profile
 
@@ -51,10 +52,10 @@ def test_only_lists_and_shards_are_partitioned_by_the_profiles_buckets(definitio
     assert keys == ["world_train-000", "world_train-001", "world_validation-000", "world_1k-000", "world_300-000"]
 
 
-def test_every_check_blocks(definitions: dg.Definitions) -> None:
-    for check in definitions.asset_checks or []:
-        assert isinstance(check, dg.AssetChecksDefinition)
-        assert all(spec.blocking for spec in check.check_specs)
+def test_every_check_blocks_but_those_of_authors_and_pictures(definitions: dg.Definitions) -> None:
+    checks = definitions.asset_checks or []
+    specs = [spec for check in checks if isinstance(check, dg.AssetChecksDefinition) for spec in check.check_specs]
+    assert {spec.name for spec in specs if not spec.blocking} == {AUTHORS, PICTURES}
 
 
 def test_the_schedule_is_stopped_and_asks_for_one_run_over_all_buckets(

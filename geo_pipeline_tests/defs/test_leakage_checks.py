@@ -26,11 +26,21 @@ from geo_pipeline.defs.status import current_status
 from geo_pipeline.evaluation.leakage import hash_picture
 from geo_pipeline.model.stored_photos import StoredPhotos
 from geo_pipeline.photos.joins import downloaded_pictures
+from geo_pipeline.shards.format import ShardWriter
 from geo_pipeline.store import read_table, write_table
 from geo_pipeline_tests.defs.project import Project
-from geo_pipeline_tests.model.made_up import photos
+from geo_pipeline_tests.evaluation.made_up import jpeg
 
 UPSTREAM = ("photo_manifest", "photo_metadata", "photo_classes", "cells_coarse", "cells_middle", "cells_fine")
+
+
+def stored_pictures(folder: Path, count: int, seed: int) -> pa.Table:
+    """A shard of different pictures, and where each lies."""
+    with ShardWriter(folder / "shard-0.msg") as writer:
+        spans = [writer.append(f"{seed}-{k}", jpeg(100 * seed + k)) for k in range(count)]
+    offsets, lengths = zip(*spans, strict=True)
+    places = {"shard": ["shard-0.msg"] * count, "offset": list(offsets), "length": list(lengths)}
+    return pa.table({"photo_id": [f"{seed}-{k}" for k in range(count)], **places})
 
 
 @pytest.fixture
@@ -41,7 +51,7 @@ def made(project: Project) -> Project:
     for seed, (name, count) in enumerate((("world_train", 8), ("world_validation", 2), ("world_1k", 3))):
         folder = layout.shards / name / f"{name}-000"
         folder.mkdir(parents=True)
-        stored = photos(folder, count, seed=seed)
+        stored = stored_pictures(folder, count, seed)
         same = {"photo_set": [name] * count, "bucket": [f"{name}-000"] * count, "status": ["ok"] * count}
         hashes = pa.array([hashlib.sha256(f"{seed} {k}".encode()).hexdigest() for k in range(count)])
         places = {column: stored[column] for column in ("photo_id", "shard", "offset", "length")}

@@ -7,11 +7,13 @@ import pyarrow as pa
 import pytest
 import torch
 
+from geo_pipeline.model.calibration import FILE
 from geo_pipeline.model.network import GeoModel
-from geo_pipeline.model.prediction import ANSWERS_SCHEMA, predict_photos
+from geo_pipeline.model.prediction import ANSWERS_SCHEMA, predict_by_scene, predict_photos
 from geo_pipeline.model.preprocessing import NumCrops, crops_for_test
 from geo_pipeline.model.stored_photos import StoredPhotos
-from geo_pipeline_tests.model.made_up import LATITUDES, geography, photos
+from geo_pipeline.store import file_hash
+from geo_pipeline_tests.model.made_up import LATITUDES, calibration, geography, photos
 from geo_pipeline_tests.model.test_checkpoint import SETTINGS, save
 
 
@@ -68,3 +70,37 @@ def test_answers_are_those_of_a_plain_loop_over_photos_and_crops(
 
 def test_no_photos_give_no_answers(checkpoint: Path, table: pa.Table, shards: Path) -> None:
     assert predict_photos(checkpoint, table.slice(0, 0), shards) == ANSWERS_SCHEMA.empty_table()
+
+
+def test_each_photo_is_answered_by_the_network_of_its_most_probable_scene(
+    checkpoint: Path, table: pa.Table, shards: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(9)
+    networks = {name: tmp_path / name / "best.ckpt" for name in ("water", "land")}
+    for path in networks.values():
+        path.parent.mkdir()
+        save(path, GeoModel("small_resnet", geography().num_classes))
+    water = [0.9, 0.1, None, 0.5, 0.2, 0.8, 0.0, 1.0, None, 0.6]
+    land = [None if share is None else 1 - share for share in water]
+    photos = table.append_column("probability_water", pa.array(water)).append_column("probability_land", pa.array(land))
+    found = predict_by_scene(networks, checkpoint, photos, shards, device="cpu")
+    by_network = {
+        path: predict_photos(path, table, shards, device="cpu").to_pylist() for path in (*networks.values(), checkpoint)
+    }
+    expected = []
+    for number, share in enumerate(water):
+        path = checkpoint if share is None else networks["water" if share >= 0.5 else "land"]
+        expected += [row for row in by_network[path] if row["photo_id"] == table["photo_id"][number].as_py()]
+    keys = [("photo_id", "ascending"), ("p_key", "ascending")]
+    assert found.sort_by(keys) == pa.Table.from_pylist(expected, schema=ANSWERS_SCHEMA).sort_by(keys)
+
+
+def test_a_scene_networks_own_calibration_is_used(checkpoint: Path, table: pa.Table, shards: Path) -> None:
+    photos = table.append_column("probability_all", pa.array([1.0] * table.num_rows))
+    made = calibration(dict.fromkeys(geography().p_keys, 4.0), {200: 4.0}, file_hash(checkpoint))
+    made.write(checkpoint.with_name(FILE))
+    try:
+        found = predict_by_scene({"all": checkpoint}, checkpoint, photos, shards, device="cpu")
+        assert found == predict_photos(checkpoint, table, shards, device="cpu", calibration=made)
+    finally:
+        checkpoint.with_name(FILE).unlink()

@@ -5,6 +5,10 @@ Not here: the forward pass (model room), the statistics and the drawing (evaluat
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,64 +23,95 @@ from geo_pipeline.defs.resources import Experiment
 from geo_pipeline.defs.staleness import FILES, file_sizes
 from geo_pipeline.photos.joins import downloaded_with_coordinates
 from geo_pipeline.photos.settings import Role
+from geo_pipeline.profile import Profile, scene_checkpoints
 from geo_pipeline.store import file_hash, text_hash, write_csv, write_text
 from geo_pipeline.training.model_card import write_benchmarks
 
-GROUP = "benchmarks"
+GROUP, ISN = "benchmarks", "isn"
 
 
-@dg.asset(group_name=GROUP, deps=["geo_model"], kinds={"pytorch"}, pool="gpu")
-@asset_function
-def calibration(experiment: dg.ResourceParam[Experiment], validation_photos: pa.Table) -> dg.MaterializeResult[None]:
-    """Honest probabilities: a temperature for each head, fitted on validation photos; a file beside the checkpoint."""
-    from geo_pipeline.defs.calibrating import calibrate_model, calibration_pictures
-    from geo_pipeline.model.calibration import FILE
-
-    layout = experiment.layout
-    fitted = calibrate_model(layout.checkpoint, validation_photos, layout.shards, experiment.profile.evaluation)
-    path = layout.checkpoint.with_name(FILE)
-    fitted.calibration.write(path)
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(file_hash(path)[:32]),
-        metadata={
-            "calibration": dg.MetadataValue.path(path),
-            FILES: file_sizes(layout.folder, path),
-            **calibration_pictures(fitted),
-        },
-    )
+def build_benchmark_assets(profile: Profile) -> list[dg.AssetsDefinition]:
+    """The assets of the group; the networks of scenes are judged too, where the profile trains them."""
+    networks = ["geo_model", *(["scene_models"] if profile.scene_training else [])]
+    return [_calibration(networks), _benchmark_predictions(networks), benchmark_accuracy, report]
 
 
-@dg.asset(
-    group_name=GROUP,
-    deps=["geo_model", "calibration"],
-    kinds={"pytorch", "parquet"},
-    pool="gpu",
-)
-@asset_function
-def benchmark_predictions(
-    experiment: dg.ResourceParam[Experiment], photo_manifest: pa.Table, photo_metadata: pa.Table
-) -> dg.MaterializeResult[pa.Table]:
-    """Where the model places every benchmark photo: coarse, middle, fine and f* (`hierarchy`), with the distance."""
+def _calibration(networks: list[str]) -> dg.AssetsDefinition:
+    @dg.asset(group_name=GROUP, deps=networks, kinds={"pytorch"}, pool="gpu")
+    @asset_function
+    def calibration(
+        experiment: dg.ResourceParam[Experiment], validation_photos: pa.Table
+    ) -> dg.MaterializeResult[None]:
+        """Honest probabilities: temperatures of each network, fitted on validation photos; files beside checkpoints."""
+        from geo_pipeline.defs.calibrating import calibrate_model, calibration_pictures
+        from geo_pipeline.model.calibration import FILE
+
+        layout, settings = experiment.layout, experiment.profile.evaluation
+        photos = {layout.checkpoint: validation_photos, **_photos_by_scene(experiment, validation_photos)}
+        fitted = {
+            path: calibrate_model(path, table, layout.shards, settings) for path, table in photos.items() if len(table)
+        }
+        files = [path.with_name(FILE) for path in fitted]
+        for file, each in zip(files, fitted.values(), strict=True):
+            each.calibration.write(file)
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(text_hash(" ".join(map(file_hash, files)))[:32]),
+            metadata={
+                "calibration": dg.MetadataValue.path(files[0]),
+                FILES: file_sizes(layout.folder, *files),
+                **calibration_pictures(fitted[layout.checkpoint]),
+            },
+        )
+
+    return calibration
+
+
+def _benchmark_predictions(networks: list[str]) -> dg.AssetsDefinition:
+    @dg.asset(group_name=GROUP, deps=[*networks, "calibration"], kinds={"pytorch", "parquet"}, pool="gpu")
+    @asset_function
+    def benchmark_predictions(
+        experiment: dg.ResourceParam[Experiment], photo_manifest: pa.Table, photo_metadata: pa.Table
+    ) -> dg.MaterializeResult[pa.Table]:
+        """Where the models place every benchmark photo: coarse, middle, fine and f* (`hierarchy`), with the distance.
+
+        Model `base` is geo_model; `isn` is the network of each photo's most probable scene by its metadata, and
+        geo_model for photos of which no scene is known.
+        """
+        tables: list[pa.Table] = []
+        for name in _benchmark_names(experiment):
+            photos = downloaded_with_coordinates(photo_manifest, photo_metadata, name)
+            tables += _predictions(experiment, name, photos)
+        return table_result(pa.concat_tables(tables))
+
+    return benchmark_predictions
+
+
+def _predictions(experiment: Experiment, benchmark: str, photos: pa.Table) -> Iterator[pa.Table]:
+    """The answers of each model for the photos of a benchmark, with the truth."""
     from geo_pipeline.defs.calibrating import calibration_of
     from geo_pipeline.evaluation.truth import with_truth
-    from geo_pipeline.model.prediction import predict_photos
+    from geo_pipeline.model.prediction import predict_by_scene, predict_photos
 
     settings, layout = experiment.profile.evaluation, experiment.layout
+    same: dict[str, Any] = {"crops": settings.crops, "combine": settings.combine, "rules": settings.rules}
     fitted = calibration_of(layout.checkpoint, settings)
-    tables = []
-    for name in _benchmark_names(experiment):
-        photos = downloaded_with_coordinates(photo_manifest, photo_metadata, name)
-        answers = predict_photos(
-            layout.checkpoint,
-            photos,
-            layout.shards,
-            crops=settings.crops,
-            combine=settings.combine,
-            calibration=fitted,
-            rules=settings.rules,
-        )
-        tables.append(with_truth(answers, photos, benchmark=name, model=RUN))
-    return table_result(pa.concat_tables(tables))
+    answers = predict_photos(layout.checkpoint, photos, layout.shards, calibration=fitted, **same)
+    yield with_truth(answers, photos, benchmark=benchmark, model=RUN)
+    scenes = scene_checkpoints(experiment.profile, layout)
+    if scenes:
+        answers = predict_by_scene(scenes, layout.checkpoint, photos, layout.shards, **same)
+        yield with_truth(answers, photos, benchmark=benchmark, model=ISN)
+
+
+def _photos_by_scene(experiment: Experiment, photos: pa.Table) -> dict[Path, pa.Table]:
+    """The photos that each scene's network would answer for, by its checkpoint."""
+    from geo_pipeline.model.scenes import pick_scene
+
+    scenes = scene_checkpoints(experiment.profile, experiment.layout)
+    if not scenes:
+        return {}
+    picked = pick_scene(photos, list(scenes))
+    return {path: photos.filter(pa.array(picked == k)) for k, path in enumerate(scenes.values())}
 
 
 @dg.asset(group_name=GROUP, kinds={"numpy", "parquet"})
@@ -90,9 +125,9 @@ def benchmark_accuracy(
     from geo_pipeline.evaluation.figures import error_distribution
 
     accuracy = accuracy_table(benchmark_predictions, experiment.profile.evaluation)
+    of_base = benchmark_predictions.filter(pc.equal(benchmark_predictions["model"], RUN))
     pictures = {
-        f"errors_{name}": png(error_distribution(of_benchmark(benchmark_predictions, name)))
-        for name in _benchmark_names(experiment)
+        f"errors_{name}": png(error_distribution(of_benchmark(of_base, name))) for name in _benchmark_names(experiment)
     }
     markdown = accuracy_markdown(accuracy)
     write_benchmarks(experiment.layout.run(RUN), experiment.layout.run(RUN) / "best.ckpt", markdown)
@@ -151,7 +186,8 @@ def report(
     tables = [layout.reports / "accuracy.csv", layout.reports / "predictions.csv"]
     for file, table in zip(tables, (benchmark_accuracy, benchmark_predictions), strict=True):
         write_csv(file, table)
-    f_star = benchmark_predictions.filter(pc.equal(benchmark_predictions["p_key"], "hierarchy"))
+    keys = benchmark_predictions["model"], benchmark_predictions["p_key"]
+    f_star = benchmark_predictions.filter(pc.and_(pc.equal(keys[0], RUN), pc.equal(keys[1], "hierarchy")))
     maps = {f"errors_{name}": png(error_map(of_benchmark(f_star, name))) for name in _benchmark_names(experiment)}
     return dg.MaterializeResult(
         data_version=dg.DataVersion(text_hash(page.partition('<section id="provenance">')[0] + page_of_cells)[:32]),
