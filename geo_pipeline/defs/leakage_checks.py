@@ -1,18 +1,15 @@
 """Checks that no validation or benchmark photo stands among the training photos. Equal ids block, the rest warns.
 
-Not here: the rules (evaluation.leakage). The one idea: one step for all three checks; a picture is hashed once, and its
-hash remembered in the profile's folder by the picture's own sha256.
+Not here: the rules (evaluation.leakage) and the hashes of pictures (evaluation.picture_hashes). The one idea: one step
+for all three checks, and one list of what they found.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,7 +18,7 @@ from geo_pipeline.defs.failures import USER_ERROR, plain_failures
 from geo_pipeline.defs.resources import Experiment
 from geo_pipeline.photos.joins import downloaded_pictures
 from geo_pipeline.photos.settings import Role
-from geo_pipeline.store import read_table, write_csv, write_table
+from geo_pipeline.store import read_table, write_csv
 
 if TYPE_CHECKING:
     from geo_pipeline.evaluation.leakage import PictureHashes
@@ -47,8 +44,6 @@ _FOUND = {
 LIST = "leakage.csv"
 """All findings, in the folder of reports."""
 
-_CHUNK = 256
-
 
 @dg.multi_asset_check(
     name="training_photos_are_unseen",
@@ -64,6 +59,8 @@ def training_photos_are_unseen(
     layout, profile = experiment.layout, experiment.profile
     judged = [*profile.sets_of(Role.VALIDATION), *profile.sets_of(Role.BENCHMARK)]
     metadata, manifest = (read_table(layout.table(name)) for name in ("photo_metadata", "photo_manifest"))
+    from geo_pipeline.evaluation.picture_hashes import hash_pictures
+
     found = {
         IDS: _same_ids(training_photos, _of_sets(manifest, judged)),
         AUTHORS: _same_authors(training_photos, metadata, _of_sets(metadata, judged)),
@@ -136,63 +133,6 @@ def _result(check: str, findings: pa.Table, metadata: Mapping[str, object]) -> d
 
 def _first(findings: pa.Table) -> list[dict[str, str]]:
     return list(findings.slice(0, FIRST_PROBLEMS).to_pylist())
-
-
-def hash_pictures(tables: Sequence[pa.Table], shards_root: Path, memory: Path) -> list[PictureHashes]:
-    """The hashes of the stored pictures of some tables, in their order.
-
-    Each table has `image_sha256, shard, offset, length`. Pictures that the memory knows are not read; those that no
-    table has are forgotten. Raises InputError for a damaged shard.
-    """
-    from geo_pipeline.evaluation.leakage import PictureHashes
-
-    keys = [_keys(table) for table in tables]
-    known = _remembered(memory)
-    unknown = [table.filter(pa.array(~np.isin(each, known[0]))) for table, each in zip(tables, keys, strict=True)]
-    new = _hashed(
-        pa.concat_tables([each.select(["image_sha256", "shard", "offset", "length"]) for each in unknown]), shards_root
-    )
-    columns = [np.concatenate(pair) for pair in zip(known, new, strict=True)]
-    distinct, first = np.unique(columns[0], return_index=True)
-    columns = [column[first] for column in columns]
-    needed = np.isin(distinct, np.concatenate(keys))
-    if len(new[0]) or not needed.all():
-        names = ("key", "rows", "columns", "flat")
-        write_table(memory, pa.table([column[needed] for column in columns], names=list(names)))
-    places = [np.searchsorted(distinct, each) for each in keys]
-    return [PictureHashes(*(column[place] for column in columns[1:])) for place in places]
-
-
-def _hashed(pictures: pa.Table, shards_root: Path) -> list[np.ndarray]:
-    """Key, hashes and flatness of each picture, read from the shards on all cores."""
-    rows = [pictures.slice(first, _CHUNK) for first in range(0, pictures.num_rows, _CHUNK)]
-    with ThreadPoolExecutor() as pool:
-        parts = list(pool.map(lambda part: _hashed_part(part, shards_root), rows))
-    hashes = [each for part in parts for each in part]
-    types = (np.uint64, np.uint64, np.bool_)  # left to itself numpy makes floats of numbers beyond int64
-    columns: list[np.ndarray] = [np.array([each[k] for each in hashes], dtype=kind) for k, kind in enumerate(types)]
-    return [_keys(pictures), *columns]
-
-
-def _hashed_part(pictures: pa.Table, shards_root: Path) -> list[tuple[int, int, bool]]:
-    from geo_pipeline.evaluation.leakage import hash_picture
-    from geo_pipeline.model.stored_photos import StoredPhotos
-
-    source = StoredPhotos(pictures, shards_root)
-    return [hash_picture(np.asarray(source.image(row))) for row in range(len(source))]
-
-
-def _remembered(memory: Path) -> list[np.ndarray]:
-    """Keys and hashes of the memory; empty if there is none."""
-    if not memory.exists():
-        return [np.empty(0, np.uint64), np.empty(0, np.uint64), np.empty(0, np.uint64), np.empty(0, np.bool_)]
-    return [np.asarray(column.to_numpy()) for column in read_table(memory).columns]
-
-
-def _keys(pictures: pa.Table) -> np.ndarray:
-    """uint64[n]: the first 64 bits of each picture's sha256."""
-    starts = pc.utf8_slice_codeunits(pictures["image_sha256"], 0, 16).to_pylist()
-    return np.array([int(start, 16) for start in starts], dtype=np.uint64)
 
 
 def _of_sets(table: pa.Table, names: Sequence[str]) -> pa.Table:

@@ -57,8 +57,10 @@ def photo_key(photo_id: str) -> str:
 
 def shared_photos(training: Iterable[str], others: Iterable[str]) -> list[tuple[str, str]]:
     """(other id, training id) of all others that are training photos by their key, in the order of the others."""
-    by_key = {photo_key(photo_id): photo_id for photo_id in training}
-    return [(photo_id, by_key[key]) for photo_id in others if (key := photo_key(photo_id)) in by_key]
+    keys = {photo_id: photo_key(photo_id) for photo_id in others}
+    wanted = set(keys.values())
+    learnt = {key: photo_id for photo_id in training if (key := photo_key(photo_id)) in wanted}
+    return [(photo_id, learnt[key]) for photo_id, key in keys.items() if key in learnt]
 
 
 def shared_authors(training: Iterable[str | None], others: Mapping[str, str | None]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Scene networks at work, ISN(M, f*, S3): which network answers for a photo, and reading them all.
+"""Scene networks at work, ISN(M, f*, S3): which network answers for a photo.
 
 Not here: training them (geo_pipeline.training.scenes). The one idea: a scene network is a network like any other, so
 whoever has picked one for each photo predicts as always. Importing this imports no torch.
@@ -6,20 +6,13 @@ whoever has picked one for each photo predicts as always. Importing this imports
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from geo_pipeline.errors import InputError
-
-if TYPE_CHECKING:
-    import torch
-
-    from geo_pipeline.model.checkpoint import TrainedNetwork
 
 UNKNOWN = -1
 """The scene of a photo of which no scene's probability is known."""
@@ -41,20 +34,3 @@ def pick_scene(photos: pa.Table, scenes: Sequence[str]) -> npt.NDArray[np.int64]
     columns = [photos[probability_column(scene)].to_numpy().astype(np.float64) for scene in scenes]
     probabilities = np.nan_to_num(np.stack(columns, axis=1), nan=-np.inf)
     return np.where(np.isneginf(probabilities).all(axis=1), UNKNOWN, probabilities.argmax(axis=1))
-
-
-def load_scene_networks(checkpoints: Mapping[str, Path], device: torch.device) -> dict[str, TrainedNetwork]:
-    """The network of each scene by its name, in evaluation mode.
-
-    Raises InputError as `load_network` does, and for networks that do not answer with the same cells.
-    """
-    from geo_pipeline.model.checkpoint import load_network
-
-    networks = {scene: load_network(path, device) for scene, path in checkpoints.items()}
-    first, *others = networks
-    for scene in others:
-        if not networks[scene].geography.has_cells_of(networks[first].geography):
-            raise InputError(
-                f"{checkpoints[scene]}: its cells are not those of {checkpoints[first]}; materialize scene_models again"
-            )
-    return networks

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
-from geo_pipeline.model.decoding import UndecodableError, decode
+from geo_pipeline.model.decoding import DIVISORS, UndecodableError, decode, picture_size
 from geo_pipeline.shards.format import DamagedRecordError
 from geo_pipeline.shards.reader import Places, ShardReader
 
@@ -41,11 +41,22 @@ class StoredPhotos:
         shards, offsets, lengths = self._places
         return Places(shards[rows], offsets[rows], lengths[rows])
 
-    def image(self, row: int) -> Image.Image:
-        """The picture of a row in RGB. Raises DamagedRecordError naming shard and offset."""
+    def image(self, row: int, least_side: int | None = None) -> Image.Image:
+        """The picture of a row in RGB; as small as libjpeg can make it for nothing with sides of at least `least_side`.
+
+        Raises DamagedRecordError naming shard and offset.
+        """
         shard, offset, length = (column[row].item() for column in self._places)
         encoded = self._reader.image(self.shard_names[shard], offset, length)
         try:
-            return Image.fromarray(decode(encoded))
+            return Image.fromarray(decode(encoded, _divisor(encoded, least_side)))
         except UndecodableError as error:
             raise DamagedRecordError(self.root / self.shard_names[shard], offset, error.found) from error
+
+
+def _divisor(encoded: bytes, least_side: int | None) -> int:
+    """By how much both sides of a picture may be divided."""
+    if least_side is None:
+        return 1
+    smaller = min(picture_size(encoded))
+    return next((divisor for divisor in DIVISORS if smaller >= divisor * least_side), 1)

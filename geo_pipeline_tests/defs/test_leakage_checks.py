@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -16,31 +13,17 @@ from geo_pipeline.defs.leakage_checks import (
     AUTHORS,
     IDS,
     LIST,
-    MEMORY,
     PICTURES,
-    hash_pictures,
     training_photos_are_unseen,
 )
 from geo_pipeline.defs.outcome import Outcome, finished_run
 from geo_pipeline.defs.status import current_status
-from geo_pipeline.evaluation.leakage import hash_picture
-from geo_pipeline.model.stored_photos import StoredPhotos
 from geo_pipeline.photos.joins import downloaded_pictures
-from geo_pipeline.shards.format import ShardWriter
 from geo_pipeline.store import read_table, write_table
 from geo_pipeline_tests.defs.project import Project
-from geo_pipeline_tests.evaluation.made_up import jpeg
+from geo_pipeline_tests.evaluation.made_up import stored_pictures
 
 UPSTREAM = ("photo_manifest", "photo_metadata", "photo_classes", "cells_coarse", "cells_middle", "cells_fine")
-
-
-def stored_pictures(folder: Path, count: int, seed: int) -> pa.Table:
-    """A shard of different pictures, and where each lies."""
-    with ShardWriter(folder / "shard-0.msg") as writer:
-        spans = [writer.append(f"{seed}-{k}", jpeg(100 * seed + k)) for k in range(count)]
-    offsets, lengths = zip(*spans, strict=True)
-    places = {"shard": ["shard-0.msg"] * count, "offset": list(offsets), "length": list(lengths)}
-    return pa.table({"photo_id": [f"{seed}-{k}" for k in range(count)], **places})
 
 
 @pytest.fixture
@@ -51,11 +34,10 @@ def made(project: Project) -> Project:
     for seed, (name, count) in enumerate((("world_train", 8), ("world_validation", 2), ("world_1k", 3))):
         folder = layout.shards / name / f"{name}-000"
         folder.mkdir(parents=True)
-        stored = stored_pictures(folder, count, seed)
+        stored = stored_pictures(folder / "shard-0.msg", count, seed)
         same = {"photo_set": [name] * count, "bucket": [f"{name}-000"] * count, "status": ["ok"] * count}
-        hashes = pa.array([hashlib.sha256(f"{seed} {k}".encode()).hexdigest() for k in range(count)])
-        places = {column: stored[column] for column in ("photo_id", "shard", "offset", "length")}
-        manifests.append(pa.table({**same, **places, "image_sha256": hashes}))
+        columns = {column: stored[column] for column in stored.column_names}
+        manifests.append(pa.table({**same, **columns}))
         authors = pa.array([f"{name} {k}" for k in range(count)])
         metadata.append(pa.table({"photo_set": same["photo_set"], "photo_id": stored["photo_id"], "author": authors}))
     manifest = pa.concat_tables(manifests)
@@ -128,16 +110,3 @@ def test_a_warning_holds_nothing_up_and_is_told(project: Project) -> None:
     status = current_status(project.instance, project.experiment, project.definitions)
     (place,) = [each for each in status.places if each.asset == "training_photos"]
     assert place.reasons == ()
-
-
-def test_a_picture_is_hashed_once_and_forgotten_when_nobody_has_it(made: Project, tmp_path: Path) -> None:
-    table, shards, memory = read_table(made.layout.table("training_photos")), made.layout.shards, tmp_path / MEMORY
-    (first,) = hash_pictures([table], shards, memory)
-    source = StoredPhotos(table, shards)
-    expected = [hash_picture(np.asarray(source.image(row))) for row in range(table.num_rows)]
-    assert list(zip(first.rows.tolist(), first.columns.tolist(), first.flat.tolist(), strict=True)) == expected
-    missing = tmp_path / "no shards here"
-    few = table.slice(5, 7)
-    again, same = hash_pictures([few, few], missing, memory)
-    assert again.rows.tolist() == same.rows.tolist() == first.rows[5:12].tolist()
-    assert read_table(memory).num_rows == len(set(few["image_sha256"].to_pylist()))

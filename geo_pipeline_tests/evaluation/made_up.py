@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +19,7 @@ from geo_pipeline.evaluation.accuracy import accuracy_table
 from geo_pipeline.evaluation.report_contents import AssetVersion, CrawlOutcome, ReportContents, SamplePhoto
 from geo_pipeline.evaluation.settings import EvaluationSettings
 from geo_pipeline.evaluation.surroundings import surroundings
+from geo_pipeline.shards.format import ShardWriter
 
 _CITIES = np.array(
     [
@@ -73,6 +76,17 @@ def jpeg(seed: int, size: tuple[int, int] = (80, 80)) -> bytes:
     stream = io.BytesIO()
     coarse.resize(size, Image.Resampling.BICUBIC).save(stream, "JPEG", quality=90)
     return stream.getvalue()
+
+
+def stored_pictures(shard: Path, count: int, seed: int, size: tuple[int, int] = (64, 64)) -> pa.Table:
+    """A shard of different pictures; `photo_id, image_sha256, shard, offset, length` of each."""
+    ids, pictures = [f"{seed}-{k}" for k in range(count)], [jpeg(100 * seed + k, size) for k in range(count)]
+    with ShardWriter(shard) as writer:
+        spans = [writer.append(*each) for each in zip(ids, pictures, strict=True)]
+    offsets, lengths = zip(*spans, strict=True)
+    hashes = [hashlib.sha256(picture).hexdigest() for picture in pictures]
+    columns = {"photo_id": ids, "image_sha256": hashes, "shard": [shard.name] * count}
+    return pa.table({**columns, "offset": list(offsets), "length": list(lengths)})
 
 
 def samples(table: pa.Table, num_samples: int) -> list[SamplePhoto]:
