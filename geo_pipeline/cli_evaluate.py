@@ -153,12 +153,13 @@ def _by_scene(options: argparse.Namespace, benchmarks: Sequence[Benchmark], pred
     if options.checkpoint is not None or not scenes or not all(path.exists() for path in scenes.values()):
         return []
     settings = predictor.options
+    photos = {each.name: _with_scenes(profile, each.photos, layout, predictor) for each in benchmarks}
     return [
         with_truth(
             predict_by_scene(
                 scenes,
                 predictor.checkpoint,
-                each.photos,
+                photos[each.name],
                 layout.shards,
                 crops=settings.crops,
                 combine=settings.combine,
@@ -172,6 +173,15 @@ def _by_scene(options: argparse.Namespace, benchmarks: Sequence[Benchmark], pred
         )
         for each in benchmarks
     ]
+
+
+def _with_scenes(profile: Profile, photos: pa.Table, layout: Layout, predictor: Predictor) -> pa.Table:
+    """The photos with what the profile's scene classifier, if it has one, says of those of unknown scene."""
+    if profile.scene_classifier is None:
+        return photos
+    from geo_pipeline.model.scene_classifier import with_scenes
+
+    return with_scenes(photos, list(profile.scenes), profile.scene_classifier, layout.shards, predictor.device)
 
 
 def _write(folder: Path, accuracy: pa.Table, predictions: pa.Table, left_out: pa.Table) -> None:

@@ -19,6 +19,7 @@ from geo_pipeline.cells.settings import PartitioningSettings, PartitioningSource
 from geo_pipeline.crawl.settings import CrawlSettings
 from geo_pipeline.errors import InputError
 from geo_pipeline.evaluation.settings import EvaluationSettings
+from geo_pipeline.model.settings import SceneClassifierSettings
 from geo_pipeline.photos.photo_sets import PhotoSet
 from geo_pipeline.photos.settings import PhotoSetSettings, Role
 from geo_pipeline.training.config import SceneTrainingConfig, TrainingConfig
@@ -83,6 +84,9 @@ class Profile(BaseModel):
     scene_training: Path | None = Field(
         default=None, description="the config of one more network for each scene, a YAML file; absent: none is trained"
     )
+    scene_classifier: SceneClassifierSettings | None = Field(
+        default=None, description="says the scene of photos whose metadata do not, where networks of scenes are judged"
+    )
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
     checks: ChecksSettings = Field(default_factory=ChecksSettings)
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
@@ -100,6 +104,8 @@ class Profile(BaseModel):
             raise ValueError("partitionings: expected exactly coarse, middle, fine, in this order")
         if self.scene_training and not self.scenes:
             raise ValueError("scene_training: expected at least one scene under `scenes`, found none")
+        if self.scene_classifier and not self.scene_training:
+            raise ValueError("scene_classifier: nobody would ask it; expected `scene_training` too, found none")
         made = [each for each in self.partitionings.values() if isinstance(each, PartitioningSettings)]
         for coarser, finer in pairwise(made):
             if finer.img_min < coarser.img_min or finer.img_max > coarser.img_max:
@@ -131,6 +137,11 @@ class Profile(BaseModel):
             raise InputError(f"profile {self.name}: no scene networks; `scene_training` names their config")
         return load_scene_config(self.scene_training)
 
+    def scene_classifier_files(self) -> dict[str, Path]:
+        """The files of the scene classifier by profile key, none without one."""
+        files = self.scene_classifier.model_dump(include={"checkpoint", "classes"}) if self.scene_classifier else {}
+        return {f"scene_classifier.{key}": path for key, path in files.items() if path}
+
     def require_inputs(self) -> None:
         """Raise one InputError that names every missing input file, its expected form and where to get it."""
         lines: list[str] = []
@@ -144,6 +155,9 @@ class Profile(BaseModel):
         for name, source in self.partitionings.items():
             if isinstance(source, PublishedPartitioning) and not source.csv.exists():
                 lines.append(f"  - partitionings.{name}: {source.csv}: a published table of cells, a CSV with `hex_id`")
+        forms = {key: field.description for key, field in SceneClassifierSettings.model_fields.items()}
+        classifier = {key: path for key, path in self.scene_classifier_files().items() if not path.exists()}
+        lines += [f"  - {key}: {path}: {forms[key.partition('.')[2]]}" for key, path in classifier.items()]
         if lines:
             raise InputError("\n".join([f"profile {self.name}: input files are missing:", *lines]))
 

@@ -117,6 +117,24 @@ def test_a_missing_table_of_cells_is_named(tmp_path: Path) -> None:
     assert "cells.csv" not in str(caught.value)
 
 
+def test_the_files_of_a_scene_classifier_are_named_when_missing_and_nothing_else_is_asked_for(tmp_path: Path) -> None:
+    scenes = {"scenes": {"urban": "Prob_urban"}, "scene_training": "isn.yml"}
+    classifier = {"architecture": "resnet18", "checkpoint": "places.pth"}
+    profile = load_profile(write(tmp_path, changed(**scenes, scene_classifier=classifier)))
+    with pytest.raises(InputError, match=rf"scene_classifier\.checkpoint: {tmp_path}/places\.pth: its weights with"):
+        profile.require_inputs()
+    (tmp_path / "places.pth").touch()
+    with pytest.raises(InputError) as caught:
+        profile.require_inputs()
+    assert "scene_classifier" not in str(caught.value)
+
+
+def test_a_scene_classifier_that_nobody_would_ask_is_refused(tmp_path: Path) -> None:
+    content = changed(scene_classifier={"checkpoint": "places.pth"})
+    with pytest.raises(InputError, match=r"scene_classifier: nobody would ask it; expected `scene_training` too"):
+        load_profile(write(tmp_path, content))
+
+
 def test_the_papers_profile_names_its_missing_files_and_their_publishers() -> None:
     profile = load_profile(profile_path("mp16"))
     with pytest.raises(InputError) as caught:

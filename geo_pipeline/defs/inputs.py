@@ -31,6 +31,7 @@ from geo_pipeline.store import table_hash
 
 GROUP = "inputs"
 URL_FILES, METADATA_FILES, REMOVAL_LIST, WEIGHTS_FILE = "url_files", "metadata_files", "removal_list", "weights_file"
+SCENE_CLASSIFIER = "scene_classifier_files"
 MEMORY_FILE = "observed.json"
 
 
@@ -60,7 +61,7 @@ class Observed:
 
 def input_names(profile: Profile) -> list[str]:
     """The names of all input assets."""
-    return [URL_FILES, METADATA_FILES, *_single_files(profile)]
+    return [URL_FILES, METADATA_FILES, *_other_files(profile)]
 
 
 def build_input_assets(profile: Profile) -> list[dg.AssetsDefinition]:
@@ -75,7 +76,7 @@ def build_input_assets(profile: Profile) -> list[dg.AssetsDefinition]:
     )
     files = [
         _input_spec(METADATA_FILES, "The metadata files. Observed by content.", profile, removal),
-        *(_input_spec(name, text, profile) for name, (_, text) in _single_files(profile).items()),
+        *(_input_spec(name, text, profile) for name, (_, text) in _other_files(profile).items()),
     ]
     return [
         _observable("observe_lists", [lists], partitions_def=bucket_partitions(profile)),
@@ -121,7 +122,9 @@ def input_deps(profile: Profile) -> dict[str, str]:
     """The input asset that an asset reads, by the asset's name."""
     cells = {f"cells_{name}": f"cells_{name}_file" for name in _published(profile)}
     weights = {"geo_model": WEIGHTS_FILE} if profile.training_config().model_params.weights else {}
-    return {"url_lists": URL_FILES, "photo_metadata": METADATA_FILES, **cells, **weights}
+    judges = ["calibration", "benchmark_predictions"] if profile.scene_classifier else []
+    scenes = dict.fromkeys(judges, SCENE_CLASSIFIER)
+    return {"url_lists": URL_FILES, "photo_metadata": METADATA_FILES, **cells, **weights, **scenes}
 
 
 def report_inputs(instance: dg.DagsterInstance, experiment: Experiment) -> list[Observed]:
@@ -156,8 +159,8 @@ def _observe(profile: Profile, memory: InputMemory) -> Iterator[Observed]:
         yield from _observe_list(profile, name, memory)
     metadata = {f"photo_sets.{name}.metadata_csv": each.metadata_csv for name, each in profile.photo_sets.items()}
     yield _observe_files(METADATA_FILES, metadata | _removal(profile), memory)
-    for name, (path, _) in _single_files(profile).items():
-        yield _observe_files(name, {_key_of(name): path}, memory)
+    for name, (files, _) in _other_files(profile).items():
+        yield _observe_files(name, files, memory)
 
 
 def _observe_list(profile: Profile, name: str, memory: InputMemory) -> Iterator[Observed]:
@@ -221,28 +224,26 @@ def _published(profile: Profile) -> dict[str, Path]:
     return {name: source.csv for name, source in sources if isinstance(source, PublishedPartitioning)}
 
 
-def _single_files(profile: Profile) -> dict[str, tuple[Path, str]]:
-    """(path, description) of the input assets that are one file."""
-    files = {
-        f"cells_{name}_file": (path, f"The published table of the {name} partitioning. Observed by content.")
+def _other_files(profile: Profile) -> dict[str, tuple[Mapping[str, Path], str]]:
+    """(paths by profile key, description) of the input assets besides lists and metadata."""
+    files: dict[str, tuple[Mapping[str, Path], str]] = {
+        f"cells_{name}_file": (
+            {f"partitionings.{name}.csv": path},
+            f"The published table of the {name} partitioning. Observed by content.",
+        )
         for name, path in _published(profile).items()
     }
     weights = profile.training_config().model_params.weights
     if weights:
-        files[WEIGHTS_FILE] = (weights, "The weights that the network starts from. Observed by content.")
+        named = {"training.model_params.weights": weights}
+        files[WEIGHTS_FILE] = (named, "The weights that the network starts from. Observed by content.")
     if profile.removal_list:
-        files[REMOVAL_LIST] = (
-            profile.removal_list,
-            "Photos, authors and URLs that nothing may keep. Observed by content.",
-        )
+        text = "Photos, authors and URLs that nothing may keep. Observed by content."
+        files[REMOVAL_LIST] = (_removal(profile), text)
+    if profile.scene_classifier:
+        text = "Says the scene of photos whose metadata do not. Observed by content."
+        files[SCENE_CLASSIFIER] = (profile.scene_classifier_files(), text)
     return files
-
-
-def _key_of(asset: str) -> str:
-    """The profile key that names the file of an input asset."""
-    if asset == WEIGHTS_FILE:
-        return "training.model_params.weights"
-    return asset if asset == REMOVAL_LIST else f"partitionings.{asset.split('_')[1]}.csv"
 
 
 def _digest(content: Any) -> str:  # noqa: ANN401 -- JSON

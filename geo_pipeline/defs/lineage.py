@@ -68,10 +68,12 @@ ORIGINS: Mapping[str, Origin] = {
     "validation_photos": Origin((f"{TABLES}.training:validation_photos",), (ROLES, "keep_duplicates")),
     "geo_model": Origin((f"{TABLES}.training:geo_model", "training.run:train"), ("training",)),
     "scene_models": Origin((f"{TABLES}.scenes:scene_models", "training.run:train"), ("scene_training", "scenes")),
-    "calibration": Origin((f"{TABLES}.benchmarks:_calibration",), ("evaluation.crops", "evaluation.combine", "scenes")),
+    "calibration": Origin(
+        (f"{TABLES}.benchmarks:_calibration",), ("evaluation.crops", "evaluation.combine", "scenes", "scene_classifier")
+    ),
     "benchmark_predictions": Origin(
         (f"{TABLES}.benchmarks:_benchmark_predictions",),
-        ("evaluation.crops", "evaluation.combine", "evaluation.rules", "scenes", ROLES),
+        ("evaluation.crops", "evaluation.combine", "evaluation.rules", "scenes", "scene_classifier", ROLES),
     ),
     "benchmark_accuracy": Origin(
         (f"{TABLES}.benchmarks:benchmark_accuracy", "defs.checks:accuracy_reaches_its_floor"),
@@ -140,6 +142,8 @@ NOT_READ: Mapping[str, str] = {
     "photo_sets.*.url_csv": "observed by content, as `url_files`",
     "photo_sets.*.image_dir": "observed by content, as `url_files`",
     "photo_sets.*.metadata_csv": "observed by content, as `metadata_files`",
+    "scene_classifier.checkpoint": "observed by content, as `scene_classifier_files`",
+    "scene_classifier.classes": "observed by content, as `scene_classifier_files`",
     "removal_list": "observed by content, in `url_files` and `metadata_files`",
     "crawl.*": "how photos are fetched, not what is stored (except those of photo_shards)",
     "checks.verify_again_days": "when stored photos are read again",

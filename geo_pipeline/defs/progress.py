@@ -17,6 +17,7 @@ import dagster as dg
 from geo_pipeline.defs.history import failure_message
 from geo_pipeline.defs.metrics import SCENE
 from geo_pipeline.defs.orphans import LAUNCHED_TAG
+from geo_pipeline.defs.status import is_warning
 
 POLL_SECONDS = 0.5
 SHOWN_NUMBERS = (
@@ -88,9 +89,16 @@ def progress_line(event: dg.DagsterEvent) -> str | None:
         of_one_bucket = event.asset_observation_data.asset_observation.partition is not None
         return None if of_one_bucket else f"{step}: {_numbers(event)}"
     if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-        check = event.asset_check_evaluation_data
-        return None if check.passed else f"check {check.check_name} of {check.asset_key.to_user_string()} FAILED"
+        return _check_line(event.asset_check_evaluation_data)
     return None
+
+
+def _check_line(check: dg.AssetCheckEvaluation) -> str | None:
+    """What there is to say of a check that did not pass."""
+    named = f"check {check.check_name} of {check.asset_key.to_user_string()}"
+    if is_warning(check):
+        return f"{named} warns: {(check.description or '').partition(chr(10))[0]}"
+    return None if check.passed else f"{named} FAILED"
 
 
 def _numbers(event: dg.DagsterEvent) -> str:

@@ -7,6 +7,7 @@ can be read without it. Not here: how a network is trained (geo_pipeline.trainin
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
@@ -37,3 +38,17 @@ class NetworkSettings(BaseModel):
         if self.resize_size < self.image_size:
             raise ValueError(f"resize_size: found {self.resize_size}, expected at least image_size {self.image_size}")
         return self
+
+
+class SceneClassifierSettings(NetworkSettings):
+    """A network that says which scene a photo shows. Paths are relative to the profile."""
+
+    checkpoint: Path = Field(
+        description="its weights with its classifier, a local file: torchvision's or timm's state dict, also as "
+        "Places365 publishes it, or safetensors"
+    )
+    classes: Path | None = Field(
+        default=None,
+        description="CSV `class,scene`: the scenes of each of its classes, counted from 0; absent: its classes are the "
+        "profile's scenes, in order",
+    )

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
-from geo_pipeline.model.decoding import DIVISORS, UndecodableError, decode, picture_size
+from geo_pipeline.model.decoding import UndecodableError, decode, picture_size
+from geo_pipeline.model.preprocessing import divisor_for
 from geo_pipeline.shards.format import DamagedRecordError
 from geo_pipeline.shards.reader import Places, ShardReader
 
@@ -49,14 +50,7 @@ class StoredPhotos:
         shard, offset, length = (column[row].item() for column in self._places)
         encoded = self._reader.image(self.shard_names[shard], offset, length)
         try:
-            return Image.fromarray(decode(encoded, _divisor(encoded, least_side)))
+            divisor = divisor_for(min(picture_size(encoded)), least_side) if least_side else 1
+            return Image.fromarray(decode(encoded, divisor))
         except UndecodableError as error:
             raise DamagedRecordError(self.root / self.shard_names[shard], offset, error.found) from error
-
-
-def _divisor(encoded: bytes, least_side: int | None) -> int:
-    """By how much both sides of a picture may be divided."""
-    if least_side is None:
-        return 1
-    smaller = min(picture_size(encoded))
-    return next((divisor for divisor in DIVISORS if smaller >= divisor * least_side), 1)

@@ -1,9 +1,9 @@
 """Weights of a backbone from a local file.
 
 Here live the kinds of file that a training can begin with: a state dict of torchvision's or timm's (`.pth`,
-`.safetensors`), a safetensors file that `geo-pipeline export` has written, a checkpoint of ours. The one idea: what a
-file is, is read from its content and never by running code from it; keys of a classifier are left out, every other key
-must fit.
+`.safetensors`), alone or in a checkpoint of somebody's, a safetensors file that `geo-pipeline export` has written, a
+checkpoint of ours. The one idea: what a file is, is read from its content and never by running code from it; keys of a
+classifier are left out, unless they are asked for, every other key must fit.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _BACKBONE, _HEADS = "backbone.", "heads."
 _AUXILIARY_CLASSIFIERS = ("aux1", "aux2", "AuxLogits")  # of googlenet and inception_v3
 _BATCHES_SEEN = "num_batches_tracked"
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
+_IN_PARALLEL = "module."  # torch.nn.DataParallel's
 _MAX_NAMED_KEYS = 5
 _SAFETENSORS_HEADER = 8
 """Bytes before the JSON with which a safetensors file begins."""
@@ -73,6 +74,24 @@ def load_backbone_weights(backbone: nn.Module, path: Path) -> None:
     backbone.load_state_dict(state)
 
 
+def load_classifier(backbone: nn.Module, path: Path) -> nn.Linear:
+    """Fill a backbone from a local file as `load_backbone_weights` does; the file's classifier, a linear layer.
+
+    Raises InputError also for a file that has none.
+    """
+    load_backbone_weights(backbone, path)
+    weights = read_weights(path)
+    names = [name for name in (_HEADS.rstrip("."), *_classifier_names(backbone)) if f"{name}.weight" in weights]
+    weight = weights[f"{names[0]}.weight"] if names else None
+    if weight is None or weight.dim() != 2:
+        found = "none" if weight is None else f"a layer of {_sizes(weight)}"
+        raise InputError(f"{path}: expected the weights of a linear classifier, found {found}")
+    classifier = nn.Linear(weight.shape[1], weight.shape[0])
+    bias = weights.get(f"{names[0]}.bias", torch.zeros(weight.shape[0]))
+    classifier.load_state_dict({"weight": weight, "bias": bias})
+    return classifier
+
+
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by name, on the CPU; of a checkpoint of ours those of its network.
 
@@ -102,6 +121,8 @@ def _tensors(content: object, path: Path) -> dict[str, Tensor]:
     """The named tensors of what a file holds."""
     if isinstance(content, Mapping) and SECTION in content and isinstance(content.get("state_dict"), Mapping):
         content = network_weights(content)
+    elif isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = {str(key).removeprefix(_IN_PARALLEL): value for key, value in content["state_dict"].items()}
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         found = f"a dictionary with {_named(sorted(map(str, content)))}" if isinstance(content, Mapping) else "another"
         raise InputError(

@@ -45,24 +45,27 @@ def metadata_schema(scenes: Mapping[str, str]) -> pa.Schema:
 
 
 def read_metadata_csv(photo_set: str, path: Path, scenes: Mapping[str, str]) -> Metadata:
-    """Read a metadata CSV with a header that has at least `IMG_ID,LAT,LON` and the columns of the scenes.
+    """Read a metadata CSV with a header that has at least `IMG_ID,LAT,LON`.
 
     A latitude outside ±90, a longitude outside ±180, a value that is no number, an empty or a doubled id reject the
-    row. Raises InputError naming the missing column and those that exist.
+    row. The probability of a scene is null where its field is empty, or where the file has none of the scenes' columns.
+    Raises InputError naming the missing column and those that exist.
     """
     header = [name.strip() for name in read_first_row(path)]
-    wanted = [*REQUIRED_COLUMNS, *(["AUTHOR"] if "AUTHOR" in header else []), *scenes.values()]
+    scene_columns = tuple(scenes.values()) if set(scenes.values()) & set(header) else ()
+    wanted = [*REQUIRED_COLUMNS, *(["AUTHOR"] if "AUTHOR" in header else []), *scene_columns]
     missing = [name for name in wanted if name not in header]
     if missing:
         raise InputError(f"{path}: no column {', '.join(missing)}; the header has {', '.join(header)}")
     read = read_csv_rows(path, header, header=True, wanted=wanted)
-    numbers = {name: numbers_of(read.columns[name]) for name in ("LAT", "LON", *scenes.values())}
-    bad = _bad_rows(read, numbers, tuple(scenes.values()))
+    numbers = {name: numbers_of(read.columns[name]) for name in ("LAT", "LON", *scene_columns)}
+    bad = _bad_rows(read, numbers, scene_columns)
     ids = read.columns["IMG_ID"]
     rejects = [*read.rejects, *(Reject(int(read.rows[i]), ids[i].as_py(), text) for i, text in bad.items())]
     good = np.setdiff1d(np.arange(len(ids)), np.array(list(bad), dtype=np.int64))
     authors = read.columns["AUTHOR"] if "AUTHOR" in header else pa.nulls(len(ids), pa.string())
-    columns = [ids, pa.repeat(photo_set, len(ids)), authors, *numbers.values()]
+    unknown = [] if scene_columns else [pa.nulls(len(ids), pa.float64())] * len(scenes)
+    columns = [ids, pa.repeat(photo_set, len(ids)), authors, *numbers.values(), *unknown]
     table = pa.table(columns, schema=metadata_schema(scenes)).take(pa.array(good))
     return Metadata(table.sort_by("photo_id").combine_chunks(), rejects_table(photo_set, path, rejects))
 
@@ -72,12 +75,18 @@ def _bad_rows(read: CsvRows, numbers: Mapping[str, pa.ChunkedArray], scene_colum
     found: dict[int, str] = {}
     bounds = {"LAT": LATITUDES, "LON": LONGITUDES} | dict.fromkeys(scene_columns, (0, 1))
     for name, (low, high) in bounds.items():
-        bad = np.flatnonzero(~within(numbers[name], low, high))
+        is_unknown = _is_empty(read.columns[name]) if name in scene_columns else False
+        bad = np.flatnonzero(~(within(numbers[name], low, high) | is_unknown))
         for i, reason in zip(bad, reasons(name, read.columns[name].take(pa.array(bad)), low, high), strict=True):
             found.setdefault(int(i), reason)
     first = first_of_each(read.columns["IMG_ID"].combine_chunks())
     for i in np.flatnonzero(first != np.arange(len(first))):
         found[int(i)] = f"doubled id: stands already in row {read.rows[first[i]]}"
-    for i in np.flatnonzero(pc.equal(pc.utf8_trim_whitespace(read.columns["IMG_ID"]), "").to_numpy()):
+    for i in np.flatnonzero(_is_empty(read.columns["IMG_ID"])):
         found[int(i)] = "empty IMG_ID"
     return found
+
+
+def _is_empty(texts: pa.ChunkedArray) -> np.ndarray:
+    """bool[n]: which fields hold nothing."""
+    return np.asarray(pc.equal(pc.utf8_trim_whitespace(texts), ""))

@@ -18,6 +18,7 @@ from geo_pipeline.defs.history import History, Place
 from geo_pipeline.defs.inputs import (
     METADATA_FILES,
     REMOVAL_LIST,
+    SCENE_CLASSIFIER,
     URL_FILES,
     WEIGHTS_FILE,
     Observed,
@@ -73,7 +74,9 @@ def num_observations(project: Project) -> int:
     return sum(len(project.instance.fetch_observations(key, limit=100).records) for key in keys)
 
 
-def test_a_profiles_optional_files_are_inputs_of_what_reads_them(write_profile: WriteProfile, tmp_path: Path) -> None:
+def test_a_profiles_optional_files_are_inputs_of_what_reads_them(
+    write_profile: WriteProfile, tmp_path: Path, scene_config: Path
+) -> None:
     plain = load_profile(write_profile())
     assert input_names(plain) == [URL_FILES, METADATA_FILES]
     config = {"model_params": {"weights": "backbone.pt"}, "trainer_params": {"max_epochs": 1}}
@@ -83,14 +86,19 @@ def test_a_profiles_optional_files_are_inputs_of_what_reads_them(write_profile: 
             training=str(tmp_path / "training.yml"),
             removal_list=str(tmp_path / "removals.csv"),
             partitionings__middle={"csv": str(tmp_path / "middle.csv")},
+            scene_training=str(scene_config),
+            scene_classifier={"checkpoint": "scenes.pth", "classes": "scenes.csv"},
         )
     )
-    assert set(input_names(full)) == {URL_FILES, METADATA_FILES, REMOVAL_LIST, WEIGHTS_FILE, "cells_middle_file"}
+    optional = {REMOVAL_LIST, WEIGHTS_FILE, SCENE_CLASSIFIER, "cells_middle_file"}
+    assert set(input_names(full)) == {URL_FILES, METADATA_FILES, *optional}
     assert set(input_deps(full).items()) == {
         ("url_lists", URL_FILES),
         ("photo_metadata", METADATA_FILES),
         ("cells_middle", "cells_middle_file"),
         ("geo_model", WEIGHTS_FILE),
+        ("calibration", SCENE_CLASSIFIER),
+        ("benchmark_predictions", SCENE_CLASSIFIER),
     }
 
 

@@ -84,6 +84,7 @@ def full_profile(write_profile: Callable[..., Path], tmp_path: Path, scene_confi
             checks__accuracy_floors={200: 10},
             schedule={"recrawl_cron": "0 4 * * *"},
             evaluation={"crops": 1},
+            scene_classifier={"checkpoint": "scenes.pth", "classes": "scenes.csv"},
         )
     )
 

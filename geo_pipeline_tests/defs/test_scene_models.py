@@ -7,10 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
+import pandas as pd
+import pyarrow.compute as pc
 import pytest
+import torch
 import yaml
 
+from geo_pipeline.defs.inputs import report_inputs
 from geo_pipeline.defs.status import PlaceStatus, current_status
+from geo_pipeline.model.network import GeoModel
+from geo_pipeline.store import read_table
 from geo_pipeline_tests.defs.project import Project, failure, materialized
 
 SCENES = ("water", "vegetation", "bare_land")
@@ -113,3 +119,39 @@ def check_page(project: Project, metadata: dict[str, dg.MetadataValue]) -> None:
         assert f"{scene}_accuracy_hierarchy_750" in metadata
     assert metadata["min_probability"].value == 0.05
     assert "| water |" in str(metadata["photos"].value)
+
+
+@pytest.mark.slow
+def test_networks_of_scenes_are_judged_and_a_classifier_tells_scenes_that_metadata_do_not(
+    with_scenes: Project, write_profile: Callable[..., Path], scene_config: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    torch.save(GeoModel("small_resnet", (len(SCENES),)).state_dict(), tmp_path / "scenes.pth")
+    network = {"architecture": "small_resnet", "image_size": 64, "resize_size": 64}
+    metadata = with_scenes.profile.photo_sets["world_300"].metadata_csv
+    without_scenes = pd.read_csv(metadata, dtype=str)[["IMG_ID", "LAT", "LON"]]
+    without_scenes.to_csv(tmp_path / "without_scenes.csv", index=False)
+    with_scenes.profile_file = write_profile(
+        training=str(with_scenes.profile.training),
+        scene_training=str(scene_config),
+        scene_classifier={"checkpoint": str(tmp_path / "scenes.pth"), **network},
+        photo_sets__world_300__metadata_csv=str(tmp_path / "without_scenes.csv"),
+    )
+    assert with_scenes.crawl().success
+    assert with_scenes.run("model", *UP_TO_SCENES, "calibration", "benchmark_predictions", "benchmark_accuracy").success
+    layout = with_scenes.layout
+    known = read_table(layout.table("photo_metadata")).filter(pc.field("photo_set") == "world_300")
+    assert known["probability_water"].null_count == known.num_rows > 0
+    predictions, accuracy = (read_table(layout.table(f"benchmark_{name}")) for name in ("predictions", "accuracy"))
+    for table in (predictions, accuracy):
+        assert table.group_by(["benchmark", "model"]).aggregate([]).num_rows == 4
+    answers = {model: predictions.filter(pc.field("model") == model) for model in ("base", "isn")}
+    keys = ["benchmark", "photo_id", "p_key"]
+    of_base, of_isn = (table.sort_by([(key, "ascending") for key in keys]) for table in answers.values())
+    assert of_base.select(keys) == of_isn.select(keys)
+    in_folder = pc.field("benchmark") == "world_300"
+    assert of_base.filter(in_folder)["probability"] != of_isn.filter(in_folder)["probability"]
+    torch.save(GeoModel("small_resnet", (len(SCENES),)).state_dict(), tmp_path / "scenes.pth")
+    report_inputs(with_scenes.instance, with_scenes.experiment)
+    assert status_of(with_scenes, "benchmark_predictions").state == "stale"
+    assert status_of(with_scenes, "scene_models").state == "fresh"

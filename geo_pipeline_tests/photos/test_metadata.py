@@ -62,8 +62,20 @@ def test_a_bad_row_is_rejected_with_its_reason(tmp_path: Path, line: str, reason
 
 
 def test_a_missing_column_is_named_with_those_that_exist(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no column LON, Prob_water; the header has IMG_ID, LAT"):
+    with pytest.raises(InputError, match="no column LON; the header has IMG_ID, LAT"):
         read_metadata_csv("s", write(tmp_path, header="IMG_ID,LAT"), SCENES)
+    with pytest.raises(InputError, match="no column Prob_land; the header has IMG_ID, LAT, LON, Prob_water"):
+        read_metadata_csv("s", write(tmp_path, header="IMG_ID,LAT,LON,Prob_water"), SCENES | {"land": "Prob_land"})
+
+
+def test_the_probability_of_a_scene_may_be_unknown_for_a_photo_or_a_whole_file(tmp_path: Path) -> None:
+    some = read_metadata_csv("s", write(tmp_path, "a,me,1,2,", "b,me,1,2, ", "c,me,1,2,0.25"), SCENES)
+    assert some.photos["probability_water"].to_pylist() == [None, None, 0.25]
+    none = read_metadata_csv("s", write(tmp_path, "a,1,2", header="IMG_ID,LAT,LON"), SCENES | {"land": "Prob_land"})
+    assert none.photos.select(["probability_water", "probability_land"]).to_pylist() == [
+        {"probability_water": None, "probability_land": None}
+    ]
+    assert some.rejects.num_rows == none.rejects.num_rows == 0
 
 
 @pytest.mark.parametrize(("name", "rows"), PUBLISHED.items())

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geo_pipeline.defs.assets.training import RUN
+from geo_pipeline.defs.inputs import SCENE_CLASSIFIER
 from geo_pipeline.defs.io_managers import table_result
 from geo_pipeline.defs.making import asset_function
 from geo_pipeline.defs.metrics import read_metrics
@@ -33,11 +34,13 @@ GROUP, ISN = "benchmarks", "isn"
 def build_benchmark_assets(profile: Profile) -> list[dg.AssetsDefinition]:
     """The assets of the group; the networks of scenes are judged too, where the profile trains them."""
     networks = ["geo_model", *(["scene_models"] if profile.scene_training else [])]
-    return [_calibration(networks), _benchmark_predictions(networks), benchmark_accuracy, report]
+    # besides what is in the functions' arguments; Dagster takes no such dependencies later, as of other input files
+    deps = [*networks, *([SCENE_CLASSIFIER] if profile.scene_classifier else [])]
+    return [_calibration(deps), _benchmark_predictions(deps), benchmark_accuracy, report]
 
 
-def _calibration(networks: list[str]) -> dg.AssetsDefinition:
-    @dg.asset(group_name=GROUP, deps=networks, kinds={"pytorch"}, pool="gpu")
+def _calibration(deps: list[str]) -> dg.AssetsDefinition:
+    @dg.asset(group_name=GROUP, deps=deps, kinds={"pytorch"}, pool="gpu")
     @asset_function
     def calibration(
         experiment: dg.ResourceParam[Experiment], validation_photos: pa.Table
@@ -66,16 +69,16 @@ def _calibration(networks: list[str]) -> dg.AssetsDefinition:
     return calibration
 
 
-def _benchmark_predictions(networks: list[str]) -> dg.AssetsDefinition:
-    @dg.asset(group_name=GROUP, deps=[*networks, "calibration"], kinds={"pytorch", "parquet"}, pool="gpu")
+def _benchmark_predictions(deps: list[str]) -> dg.AssetsDefinition:
+    @dg.asset(group_name=GROUP, deps=[*deps, "calibration"], kinds={"pytorch", "parquet"}, pool="gpu")
     @asset_function
     def benchmark_predictions(
         experiment: dg.ResourceParam[Experiment], photo_manifest: pa.Table, photo_metadata: pa.Table
     ) -> dg.MaterializeResult[pa.Table]:
         """Where the models place every benchmark photo: coarse, middle, fine and f* (`hierarchy`), with the distance.
 
-        Model `base` is geo_model; `isn` is the network of each photo's most probable scene by its metadata, and
-        geo_model for photos of which no scene is known.
+        Model `base` is geo_model; `isn` is the network of each photo's most probable scene by its metadata or the
+        profile's scene classifier, and geo_model for photos of which no scene is known.
         """
         tables: list[pa.Table] = []
         for name in _benchmark_names(experiment):
@@ -99,7 +102,8 @@ def _predictions(experiment: Experiment, benchmark: str, photos: pa.Table) -> It
     yield with_truth(answers, photos, benchmark=benchmark, model=RUN)
     scenes = scene_checkpoints(experiment.profile, layout)
     if scenes:
-        answers = predict_by_scene(scenes, layout.checkpoint, photos, layout.shards, **same)
+        of_scenes = _with_scenes(experiment, photos)
+        answers = predict_by_scene(scenes, layout.checkpoint, of_scenes, layout.shards, **same)
         yield with_truth(answers, photos, benchmark=benchmark, model=ISN)
 
 
@@ -110,8 +114,18 @@ def _photos_by_scene(experiment: Experiment, photos: pa.Table) -> dict[Path, pa.
     scenes = scene_checkpoints(experiment.profile, experiment.layout)
     if not scenes:
         return {}
-    picked = pick_scene(photos, list(scenes))
+    picked = pick_scene(_with_scenes(experiment, photos), list(scenes))
     return {path: photos.filter(pa.array(picked == k)) for k, path in enumerate(scenes.values())}
+
+
+def _with_scenes(experiment: Experiment, photos: pa.Table) -> pa.Table:
+    """The photos with what the profile's scene classifier, if it has one, says of those of unknown scene."""
+    classifier = experiment.profile.scene_classifier
+    if classifier is None:
+        return photos
+    from geo_pipeline.model.scene_classifier import with_scenes
+
+    return with_scenes(photos, list(experiment.profile.scenes), classifier, experiment.layout.shards)
 
 
 @dg.asset(group_name=GROUP, kinds={"numpy", "parquet"})
