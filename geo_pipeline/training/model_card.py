@@ -42,7 +42,7 @@ def model_card(
     params = config.model_params
     cells = ", ".join(f"{name} {n:,}" for name, n in zip(geography.names, geography.num_classes, strict=True))
     optimizer = params.optimizer
-    learning = f"{config.trainer_params['max_epochs']} epochs, batch {params.batch_size}, seed {params.seed}"
+    learning = f"epochs: {config.trainer_params['max_epochs']}, batch {params.batch_size}, seed {params.seed}"
     rate = f"{optimizer.name} with a largest learning rate of {optimizer.learning_rate}"
     lines = [
         f"# Model card: {name}",
