@@ -5,6 +5,7 @@ PROFILE ?= world
 BIN := .venv/bin
 READY := .venv/.ready
 RUN := GEO_PIPELINE_PROFILE=$(PROFILE) $(BIN)/geo-pipeline
+QUICK_TESTS := $(BIN)/pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header \
 	--no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements.lock
 
@@ -30,10 +31,11 @@ demo: $(READY) ## the whole job: crawl, cells, training, benchmarks, report (PRO
 	$(RUN) accuracy
 
 test: lint ## linters, types and the quick tests
-	$(BIN)/pytest -m "not slow"
+	$(QUICK_TESTS)
 
 test-all: lint ## linters, types and all tests, the long ones too
-	$(BIN)/pytest
+	$(QUICK_TESTS)
+	$(BIN)/pytest -m slow
 
 lint: $(READY)
 	$(BIN)/ruff check .
