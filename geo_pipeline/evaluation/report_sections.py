@@ -28,7 +28,10 @@ _DOWNLOADED = "ok"
 
 @dataclass(frozen=True)
 class BenchmarkSection:
-    """The part of the page on one benchmark and model; rows are lines of its table, the last one the best known."""
+    """The part of the page on one benchmark and model; rows are lines of its table, the last one the best known.
+
+    `error_map` and `breakdowns` are there for the benchmark's first model alone: one look at a place is enough.
+    """
 
     name: str
     model: str
@@ -69,6 +72,7 @@ def benchmarks(contents: ReportContents, radii: Sequence[int]) -> Iterator[Bench
     groups: dict[tuple[str, str], list[AccuracyRow]] = defaultdict(list)
     for row in AccuracyRow.from_table(contents.accuracy):
         groups[row.benchmark, row.model].append(row)
+    first = dict(reversed(groups))
     for (name, model), rows in groups.items():
         best = next((row for row in rows if row.p_key == HIERARCHY), rows[-1])
         predictions = _where(contents.predictions, benchmark=name, model=model)
@@ -85,13 +89,15 @@ def benchmarks(contents: ReportContents, radii: Sequence[int]) -> Iterator[Bench
                 charts.error_distribution_figure(predictions, radii),
                 f"Distance of the answers on {name}: share of photos by kilometres, a curve for each head",
             ),
-            error_map=svg(
-                maps.error_figure(answers, titled=False), f"World map of the errors of {best.label} on {name} ({model})"
-            ),
-            breakdowns=_breakdowns(contents, name, answers, radii),
+            error_map=_error_map(name, answers, best.label) if model == first[name] else "",
+            breakdowns=_breakdowns(contents, name, answers, radii) if model == first[name] else [],
             reliability=_reliability(name, answers),
             bands=list(zip(maps.band_names(), NEAR_TO_FAR, counts, strict=True)),
         )
+
+
+def _error_map(benchmark: str, answers: pa.Table, label: str) -> str:
+    return svg(maps.error_figure(answers, titled=False), f"World map of the errors of {label} on {benchmark}")
 
 
 def shown_radii(radii: Sequence[int]) -> list[int]:

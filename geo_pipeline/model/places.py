@@ -82,6 +82,6 @@ def share_within(points: Tensor, cells: Places, radius_km: float) -> Tensor:
 
 
 def _least_cosines(spreads_km: Tensor, radius_km: float) -> Tensor:
-    """float64[...]: of the angle between a point and cells from which no share of their photos lies within the radius."""
+    """float64[...]: of the angle between a point and cells of which no share lies within the radius."""
     farthest_km = (radius_km + _MOST_SPREADS * spreads_km.double()).square() - spreads_km.double().square()
     return (farthest_km.sqrt() / EARTH_RADIUS_KM).clamp(max=math.pi).cos()

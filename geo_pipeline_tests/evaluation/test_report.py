@@ -229,6 +229,7 @@ def test_two_models_of_one_benchmark_are_kept_apart() -> None:
     page = render_report(both)
     assert "b · base" in page
     assert "b · isn" in page
+    assert page.count("World map of the errors of f* on b") == 1
     assert [row[0] for row in Outline(page).rows if row[0] in ("base", "isn")] == ["base", "isn"]
 
 
