@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -197,34 +198,42 @@ def test_every_option_of_the_loss_goes_on_to_the_bit(tmp_path: Path) -> None:
     require_equal(job, whole)
 
 
-def killed_in(job: TrainingJob, step: int) -> None:
+@pytest.fixture(scope="module")
+def killer() -> Iterator[subprocess.Popen[str]]:
+    """A process that trains in children, which are killed."""
+    command = [sys.executable, "-m", "geo_pipeline_tests.training.killed"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.communicate()
+
+
+def train_until_killed(killer: subprocess.Popen[str], job: TrainingJob, step: int) -> None:
     """Train in another process, which is killed (-9) in one of its steps, counted from 0."""
-    child = os.fork()
-    if child == 0:
-        forkserver._forkserver.__init__()  # type: ignore[misc] # that of this process serves its own children only
-        try:
-            with at_call(GeoModule, "training_step", step, stop(signal.SIGKILL)):
-                train(job)
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status), f"the process ended by itself: {status}"
+    assert killer.stdin is not None
+    assert killer.stdout is not None
+    killer.stdin.write(f"{step} {job.write(job.run_dir.with_name('job.json'))}\n")
+    killer.stdin.flush()
+    assert killer.stdout.readline() == f"{signal.SIGKILL.value}\n"
 
 
 @pytest.mark.parametrize("step", [0, 2, STEPS_PER_EPOCH - 1, STEPS_PER_EPOCH + 2])
-def test_a_kill_in_any_step(job: TrainingJob, undisturbed: TrainingJob, step: int) -> None:
+def test_a_kill_in_any_step(
+    killer: subprocess.Popen[str], job: TrainingJob, undisturbed: TrainingJob, step: int
+) -> None:
+    train_until_killed(killer, job, step)
     with saving_often():
-        killed_in(job, step)
         train(job)
     require_equal(job, undisturbed)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_an_end_with_processes_that_feed(job: TrainingJob, undisturbed: TrainingJob, number: signal.Signals) -> None:
+def test_an_end_with_processes_that_feed(
+    killer: subprocess.Popen[str], job: TrainingJob, undisturbed: TrainingJob, number: signal.Signals
+) -> None:
     fed = in_three_epochs(job, loader=LoaderSettings(num_workers=2))
     with saving_often():
         if number == signal.SIGKILL:
-            killed_in(fed, STEPS_PER_EPOCH + 2)
+            train_until_killed(killer, fed, STEPS_PER_EPOCH + 2)
         else:
             with (
                 at_call(GeoModule, "training_step", STEPS_PER_EPOCH + 2, stop(number)),
