@@ -105,7 +105,7 @@ class NameServer:
 
 
 def test_only_so_many_names_are_looked_up_at_once() -> None:
-    server = NameServer(seconds=0.02)
+    server = NameServer(seconds=0.3)  # so many that none is done before the last has begun
 
     async def resolve_all() -> None:
         resolver = GuardedResolver((), look_up=server)

@@ -78,7 +78,7 @@ def test_a_crawl_stores_every_photo_and_a_second_one_asks_for_nothing(
 def test_connections_to_one_origin_stay_within_the_limit(
     server: PhotoServer, make_bucket: MakeBucket, quick: Quick
 ) -> None:
-    server.delay_seconds = 0.01
+    server.delay_seconds = 0.05
     settings = quick(server.origin, concurrency=32, per_host=3)
     buckets = [make_bucket(urls(server, 15, first=15 * n), key=f"set-{n:03d}") for n in range(2)]
     assert all(result.error is None for result in crawl_buckets(buckets, settings))

@@ -16,7 +16,7 @@ import torch
 from geo_pipeline.training.job import TrainingJob
 from geo_pipeline.training.module import GeoModule
 from geo_pipeline.training.run import train
-from geo_pipeline_tests.training.test_interruptions import at_call, random_losses, saving_often, stop
+from geo_pipeline_tests.training.disturbances import at_call, random_losses, saving_often, stop
 
 
 def main() -> None:

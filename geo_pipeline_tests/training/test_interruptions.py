@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import pytest
 import torch
-from torch import Tensor
 
 from geo_pipeline.training import callbacks, run
 from geo_pipeline.training.config import LoaderSettings
@@ -24,22 +21,10 @@ from geo_pipeline.training.module import GeoModule
 from geo_pipeline.training.run import train
 from geo_pipeline.training.stopping import TrainingInterruptedError
 from geo_pipeline_tests.training import small_runs
+from geo_pipeline_tests.training.disturbances import at_call, random_losses, saving_often, stop
 
 STEPS_PER_EPOCH = 4
 BOTH = [signal.SIGTERM, signal.SIGINT]
-
-
-@contextmanager
-def random_losses() -> Iterator[None]:
-    """Multiply each step's loss by a random number of torch's global generator, as dropout would change it."""
-    plain = GeoModule.training_step
-
-    def noisy(self: GeoModule, batch: Any) -> Tensor:
-        return plain(self, batch) * (1 + torch.rand(()))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(GeoModule, "training_step", noisy)
-        yield
 
 
 def in_three_epochs(job: TrainingJob, **model_params: Any) -> TrainingJob:
@@ -73,35 +58,6 @@ def require_equal(job: TrainingJob, undisturbed: TrainingJob) -> None:
         ours, theirs = (torch.load(each.run_dir / name, weights_only=True)["state_dict"] for each in (job, undisturbed))
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
-
-
-@contextmanager
-def at_call(target: object, name: str, number: int, action: Callable[[], None]) -> Iterator[list[int]]:
-    """Do something at the beginning of one of the calls of a function, counted from 0; gives how many there were."""
-    plain, count = getattr(target, name), [0]
-
-    @functools.wraps(plain)  # Lightning looks at the arguments of steps
-    def counting(*arguments: Any, **named: Any) -> Any:
-        count[0] += 1
-        if count[0] == number + 1:
-            action()
-        return plain(*arguments, **named)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(target, name, counting)
-        yield count
-
-
-def stop(number: signal.Signals) -> Callable[[], None]:
-    return lambda: os.kill(os.getpid(), number)
-
-
-@contextmanager
-def saving_often() -> Iterator[None]:
-    """A checkpoint after each step."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(callbacks.RunFiles, "is_due", lambda _: True)
-        yield
 
 
 @pytest.mark.parametrize("number", BOTH)
