@@ -29,7 +29,7 @@ def asset_graph(browser: Browser, address: str, path: Path) -> None:
     page.wait_for_timeout(SETTLE_MILLISECONDS)
     page.keyboard.press("Alt+e")
     page.wait_for_timeout(SETTLE_MILLISECONDS)
-    page.screenshot(path=path, clip={"x": 545, "y": 240, "width": 1510, "height": 1590})
+    page.screenshot(path=path, clip={"x": 545, "y": 240, "width": 1550, "height": 1590})
 
 
 def model_page(browser: Browser, address: str, path: Path) -> None:
