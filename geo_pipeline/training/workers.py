@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -52,7 +53,21 @@ def worker_context() -> BaseContext:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["geo_pipeline.training.pictures"])
+    _start_deaf_server()
     return context
+
+
+def _start_deaf_server() -> None:
+    """Start the process that forks workers with the signals blocked that stop a training: its children inherit that.
+
+    A worker blocks them itself as well, but a signal may come before its first moment.
+    """
+    resource_tracker.ensure_running()  # started later it would unblock them
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
 
 
 def begin_worker(_: int) -> None:
