@@ -35,6 +35,7 @@ from learning.world import PARTITIONINGS, job_of, require_tables
 from geo_pipeline.evaluation.truth import with_truth
 from geo_pipeline.model.geography import HIERARCHY
 from geo_pipeline.model.prediction import predict_photos
+from geo_pipeline.model.predictor import PredictionOptions
 from geo_pipeline.photos.joins import downloaded_with_coordinates
 from geo_pipeline.photos.settings import Role
 from geo_pipeline.profile import Layout, Profile, home_folder, load_profile, profile_path
@@ -125,9 +126,8 @@ def shares_of(checkpoint: Path, profile: Profile, layout: Layout) -> Shares:
     for name in profile.sets_of(Role.BENCHMARK):
         photos = downloaded_with_coordinates(manifest, metadata, name)
         settings = profile.evaluation
-        answers = predict_photos(
-            checkpoint, photos, layout.shards, crops=settings.crops, combine=settings.combine, device="cpu"
-        )
+        options = PredictionOptions(crops=settings.crops, combine=settings.combine, device="cpu")
+        answers = predict_photos(checkpoint, photos, layout.shards, options)
         shares[name] = percent_within(with_truth(answers, photos, benchmark=name, model="base"))
     return shares
 

@@ -38,6 +38,7 @@ from geo_pipeline.evaluation.figures import cells_map, error_distribution, error
 from geo_pipeline.evaluation.report import render_report
 from geo_pipeline.evaluation.truth import with_truth
 from geo_pipeline.model.prediction import predict_photos
+from geo_pipeline.model.predictor import PredictionOptions
 from geo_pipeline.photos.joins import downloaded_and_labelled, downloaded_with_coordinates, mark_duplicates
 from geo_pipeline.photos.settings import Role
 from geo_pipeline.profile import MANIFEST_FILE, Layout, layout_of, load_profile, profile_path
@@ -219,7 +220,7 @@ def predictions_table(experiment: Experiment, manifest: pa.Table, metadata: pa.T
         photos = downloaded_with_coordinates(manifest, metadata, name)
         checkpoint = layout.run(RUN) / "best.ckpt"
         crops, combine = profile.evaluation.crops, profile.evaluation.combine
-        answers = predict_photos(checkpoint, photos, layout.shards, crops=crops, combine=combine)
+        answers = predict_photos(checkpoint, photos, layout.shards, PredictionOptions(crops=crops, combine=combine))
         tables.append(with_truth(answers, photos, benchmark=name, model=RUN))
     return kept(experiment, "benchmark_predictions", pa.concat_tables(tables))
 

@@ -145,43 +145,28 @@ def _measure(benchmark: Benchmark, predictor: Predictor, decider: Decider, model
 def _by_scene(options: argparse.Namespace, benchmarks: Sequence[Benchmark], predictor: Predictor) -> list[pa.Table]:
     """The predictions of the profile's networks of scenes with the truth, where they were trained and are asked for."""
     from geo_pipeline.evaluation.truth import with_truth
-    from geo_pipeline.model.prediction import predict_by_scene
+    from geo_pipeline.model.calibration import calibration_beside
+    from geo_pipeline.model.prediction import predict_by_scene, predict_photos
+    from geo_pipeline.model.scene_classifier import with_scenes
 
     profile = load_profile(profile_path(options.profile))
     layout = layout_of(profile)
     scenes = scene_checkpoints(profile, layout)
     if options.checkpoint is not None or not scenes or not all(path.exists() for path in scenes.values()):
         return []
-    settings = predictor.options
-    photos = {each.name: _with_scenes(profile, each.photos, layout, predictor) for each in benchmarks}
-    return [
-        with_truth(
-            predict_by_scene(
-                scenes,
-                predictor.checkpoint,
-                photos[each.name],
-                layout.shards,
-                crops=settings.crops,
-                combine=settings.combine,
-                batch_size=settings.batch_size,
-                device=settings.device,
-                rules=rules_of(options, profile.evaluation.rules),
-            ),
-            each.photos,
-            benchmark=each.name,
-            model="isn",
-        )
-        for each in benchmarks
-    ]
+    settings, rules = predictor.options, rules_of(options, profile.evaluation.rules)
 
+    def predict(checkpoint: Path, some: pa.Table) -> pa.Table:
+        fitted = calibration_beside(checkpoint, settings.crops, settings.combine)
+        return predict_photos(checkpoint, some, layout.shards, settings, calibration=fitted, rules=rules)
 
-def _with_scenes(profile: Profile, photos: pa.Table, layout: Layout, predictor: Predictor) -> pa.Table:
-    """The photos with what the profile's scene classifier, if it has one, says of those of unknown scene."""
-    if profile.scene_classifier is None:
-        return photos
-    from geo_pipeline.model.scene_classifier import with_scenes
-
-    return with_scenes(photos, list(profile.scenes), profile.scene_classifier, layout.shards, predictor.device)
+    found = []
+    for each in benchmarks:
+        names, classifier = list(profile.scenes), profile.scene_classifier
+        photos = with_scenes(each.photos, names, classifier, layout.shards, predictor.device)
+        answers = predict_by_scene(scenes, predictor.checkpoint, photos, predict)
+        found.append(with_truth(answers, each.photos, benchmark=each.name, model="isn"))
+    return found
 
 
 def _write(folder: Path, accuracy: pa.Table, predictions: pa.Table, left_out: pa.Table) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -216,6 +217,30 @@ def test_without_arguments_it_is_the_profiles_model_on_its_benchmarks(
         for seed, name in enumerate(("world_1k", "world_300"))
     ]
     assert "world_1k: left out: 1 gone" in capsys.readouterr().out
+
+
+def test_networks_of_scenes_get_rows_of_their_own_by_the_same_options(
+    profile: Path, write_profile: Callable[..., Path], scene_config: Path, tmp_path: Path
+) -> None:
+    profile = write_profile(scene_training=str(scene_config))
+    layout, scenes = layout_of(load_profile(profile)), list(load_profile(profile).scenes)
+    metadata = read_table(layout.table("photo_metadata"))
+    for place, scene in enumerate(scenes):
+        layout.scene_run(scene).mkdir(parents=True)
+        shutil.copy(layout.checkpoint, layout.scene_run(scene) / "best.ckpt")
+        shares = pa.array([float(row % 3 == place) for row in range(metadata.num_rows)])
+        metadata = metadata.append_column(f"probability_{scene}", shares)
+    write_table(layout.table("photo_metadata"), metadata)
+    options = ["--no-gpu", "--precision", "bf16", "--crops", "1", "--rule", "mass200"]
+    assert main(["--profile", str(profile), "evaluate", "--output", str(tmp_path / "measured"), *options]) == 0
+    predictions = read_table(tmp_path / "measured" / "predictions.parquet")
+    order = [(name, "ascending") for name in ("benchmark", "photo_id", "p_key")]
+    base, isn = (
+        predictions.filter(pc.equal(predictions["model"], name)).drop_columns("model").sort_by(order)
+        for name in ("base", "isn")
+    )
+    assert base == isn  # the same network for each scene, in the same arithmetic
+    assert base.num_rows == 2 * 11 * 5
 
 
 def test_a_network_of_other_cells_is_not_measured_on_the_profiles_benchmarks(

@@ -20,6 +20,7 @@ from geo_pipeline.model.areas import LEVELS
 from geo_pipeline.model.network import GeoModel
 from geo_pipeline.model.pictures import photo_ids_of
 from geo_pipeline.model.prediction import predict_photos
+from geo_pipeline.model.predictor import PredictionOptions
 from geo_pipeline.profile import layout_of, load_profile
 from geo_pipeline.shards.reader import ShardReader
 from geo_pipeline.store import read_table
@@ -108,7 +109,7 @@ def test_the_answers_for_stored_photos_are_those_of_the_benchmarks(checkpoint: P
     reader = ShardReader(tmp_path / "shards")
     for row in table.to_pylist():
         write(tmp_path / "jpegs", {f"{row['photo_id']}.jpg": reader.image(row["shard"], row["offset"], row["length"])})
-    expected = predict_photos(checkpoint, table, tmp_path / "shards", batch_size=4, device="cpu")
+    expected = predict_photos(checkpoint, table, tmp_path / "shards", PredictionOptions(batch_size=4, device="cpu"))
     where = ["--checkpoint", checkpoint, "--image-dir", tmp_path / "jpegs", "--output", tmp_path / "out.parquet"]
     assert main(["predict", *map(str, where), "--details"]) == 0
     found = read_table(tmp_path / "out.parquet")

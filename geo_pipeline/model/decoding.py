@@ -45,6 +45,11 @@ def picture_size(encoded: bytes) -> tuple[int, int]:
     return width, height
 
 
+def divisor_for(available: float, needed: int) -> int:
+    """The largest divisor of a decoder that leaves at least `needed` of `available` pixels; 1 if none does."""
+    return next((divisor for divisor in DIVISORS if available >= divisor * needed), 1)
+
+
 Lengths = TypeVar("Lengths", int, npt.NDArray[np.int64])
 
 

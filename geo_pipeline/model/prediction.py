@@ -7,7 +7,7 @@ number of photos.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,14 +18,13 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from geo_pipeline.model.calibration import Calibration, calibration_beside
-from geo_pipeline.model.combination import Combine, best_class, hierarchical_scores
+from geo_pipeline.model.calibration import Calibration
+from geo_pipeline.model.combination import best_class, hierarchical_scores
 from geo_pipeline.model.crop_batches import PictureSource
 from geo_pipeline.model.decisions import Decider, Decision
 from geo_pipeline.model.geography import HIERARCHY, Geography
 from geo_pipeline.model.prediction_rows import by_photo
 from geo_pipeline.model.predictor import PredictionOptions, Predictor
-from geo_pipeline.model.preprocessing import NumCrops
 from geo_pipeline.model.scenes import UNKNOWN, pick_scene
 from geo_pipeline.model.stored_photos import StoredPhotos
 
@@ -69,23 +68,19 @@ def predict_photos(
     checkpoint: Path,
     photos: pa.Table,
     shards_root: Path,
+    options: PredictionOptions | None = None,
     *,
-    crops: NumCrops = 5,
-    combine: Combine = "max",
-    batch_size: int = 64,
-    device: str | None = None,
     calibration: Calibration | None = None,
     rules: Sequence[str] = (),
 ) -> pa.Table:
     """Where the network of a checkpoint places stored photos: `ANSWERS_SCHEMA`, the rows of a photo together.
 
-    `photos` has `photo_id, shard, offset, length`; the other arguments are those of `PredictionOptions` and `Decider`.
+    `photos` has `photo_id, shard, offset, length`; without options those of the default; rules: those of `Decider`.
     `probability` is the share of the answer among all cells of its partitioning, `confidence` the probability by f*
     that the truth lies within `CONFIDENCE_RADIUS_KM` of it, both as calibrated.
     Raises InputError for a file that is no checkpoint of ours and for damaged shards.
     """
-    options = PredictionOptions(crops=crops, combine=combine, batch_size=batch_size, device=device)
-    predictor = Predictor(checkpoint, options, calibration)
+    predictor = Predictor(checkpoint, options or PredictionOptions(), calibration)
     decider = Decider(predictor.geography, predictor.device, rules)
     batches = answer_photos(predictor, decider, StoredPhotos(photos, shards_root), photos["photo_id"].to_pylist())
     return pa.concat_tables([ANSWERS_SCHEMA.empty_table(), *(batch.answers for batch in batches)])
@@ -95,36 +90,19 @@ def predict_by_scene(
     checkpoints: Mapping[str, Path],
     fallback: Path,
     photos: pa.Table,
-    shards_root: Path,
-    *,
-    crops: NumCrops = 5,
-    combine: Combine = "max",
-    batch_size: int = 64,
-    device: str | None = None,
-    rules: Sequence[str] = (),
+    predict: Callable[[Path, pa.Table], pa.Table],
 ) -> pa.Table:
-    """ISN(M, f*, S3): as `predict_photos`, each photo by the network of its most probable scene.
+    """ISN(M, f*, S3): the answers for each photo of the network of its most probable scene, `ANSWERS_SCHEMA`.
 
     checkpoints: of each scene; fallback: of the network for photos of which no scene is known. `photos` has a column
-    `probability_<scene>` for each scene as well. Each network's own calibration is used, where one lies beside it.
+    `probability_<scene>` for each scene; predict: the answers of a checkpoint for some of the photos.
     """
     picked = pick_scene(photos, list(checkpoints))
     tables = [ANSWERS_SCHEMA.empty_table()]
     for number, checkpoint in {**dict(enumerate(checkpoints.values())), UNKNOWN: fallback}.items():
         chosen = photos.filter(pa.array(picked == number))
         if chosen.num_rows:
-            answers = predict_photos(
-                checkpoint,
-                chosen,
-                shards_root,
-                crops=crops,
-                combine=combine,
-                batch_size=batch_size,
-                device=device,
-                calibration=calibration_beside(checkpoint, crops, combine),
-                rules=rules,
-            )
-            tables.append(answers)
+            tables.append(predict(checkpoint, chosen))
     return pa.concat_tables(tables)
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from geo_pipeline.model.decoding import DIVISORS, HwcPixels
+from geo_pipeline.model.decoding import HwcPixels
 from geo_pipeline.model.settings import NetworkSettings
 
 Pixels = npt.NDArray[np.uint8]
@@ -28,11 +28,6 @@ _CORNERS_AND_CENTRE = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.5, 0.5
 _CROP_PLACES: Mapping[int, tuple[tuple[float, float], ...]] = MappingProxyType(
     {1: ((0.5, 0.5),), 5: _CORNERS_AND_CENTRE, 10: _CORNERS_AND_CENTRE}
 )
-
-
-def divisor_for(available: float, needed: int) -> int:
-    """The largest divisor of a decoder that leaves at least `needed` of `available` pixels; 1 if none does."""
-    return next((divisor for divisor in DIVISORS if available >= divisor * needed), 1)
 
 
 def resize(pixels: HwcPixels, height: int, width: int) -> Tensor:

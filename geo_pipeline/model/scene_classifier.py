@@ -54,14 +54,17 @@ class SceneClassifier:
 def with_scenes(
     photos: pa.Table,
     scenes: Sequence[str],
-    settings: SceneClassifierSettings,
+    settings: SceneClassifierSettings | None,
     shards_root: Path,
     device: torch.device | None = None,
 ) -> pa.Table:
     """The same photos, with the classifier's `probability_<scene>` where the table knows none of a photo's.
 
-    Raises InputError as SceneClassifier does, and for a damaged shard.
+    Without settings of a classifier they stay as they are. Raises InputError as SceneClassifier does, and for a damaged
+    shard.
     """
+    if settings is None:
+        return photos
     unknown = pick_scene(photos, scenes) == UNKNOWN
     if not unknown.any():
         return photos

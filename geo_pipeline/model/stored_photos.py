@@ -14,8 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
-from geo_pipeline.model.decoding import UndecodableError, decode, picture_size
-from geo_pipeline.model.preprocessing import divisor_for
+from geo_pipeline.model.decoding import UndecodableError, decode, divisor_for, picture_size
 from geo_pipeline.shards.format import DamagedRecordError
 from geo_pipeline.shards.reader import Places, ShardReader
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from geo_pipeline.errors import InputError
-from geo_pipeline.model.decoding import HwcPixels, UndecodableError, decode_sized, picture_size, reduced
-from geo_pipeline.model.preprocessing import crops_for_test, divisor_for, resize
+from geo_pipeline.model.decoding import HwcPixels, UndecodableError, decode_sized, divisor_for, picture_size, reduced
+from geo_pipeline.model.preprocessing import crops_for_test, resize
 from geo_pipeline.model.settings import NetworkSettings
 from geo_pipeline.shards.format import DamagedRecordError
 from geo_pipeline.shards.reader import Places, ShardReader

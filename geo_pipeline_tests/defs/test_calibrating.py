@@ -21,6 +21,7 @@ from geo_pipeline.evaluation.truth import with_truth
 from geo_pipeline.model.calibration import FILE
 from geo_pipeline.model.network import GeoModel
 from geo_pipeline.model.prediction import predict_photos
+from geo_pipeline.model.predictor import PredictionOptions
 from geo_pipeline_tests.model.made_up import geography, photos
 from geo_pipeline_tests.model.test_checkpoint import save
 
@@ -67,8 +68,8 @@ def test_calibrated_answers_are_the_same_and_their_confidence_can_be_drawn(
     checkpoint: Path, table: pa.Table, tmp_path: Path
 ) -> None:
     made = calibrate_model(checkpoint, table, tmp_path, SETTINGS).calibration
-    plain = predict_photos(checkpoint, table, tmp_path, crops=1, device="cpu")
-    calibrated = predict_photos(checkpoint, table, tmp_path, crops=1, device="cpu", calibration=made)
+    plain = predict_photos(checkpoint, table, tmp_path, PredictionOptions(crops=1, device="cpu"))
+    calibrated = predict_photos(checkpoint, table, tmp_path, PredictionOptions(crops=1, device="cpu"), calibration=made)
     same = ["photo_id", "p_key", "class_label", "latitude", "longitude"]
     assert calibrated.select(same) == plain.select(same)
     assert not np.allclose(calibrated["probability"], plain["probability"])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from geo_pipeline.model.decoding import UndecodableError, decode, picture_size, reduced
+from geo_pipeline.model.decoding import UndecodableError, decode, divisor_for, picture_size, reduced
 
 
 def natural(width: int, height: int, seed: int = 1) -> Image.Image:
@@ -78,3 +78,10 @@ def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(UndecodableError, match="decompression bomb"):
         decode(encoded(natural(40, 40)))
+
+
+@given(st.floats(1, 2000), st.integers(1, 500))
+def test_a_divisor_leaves_what_is_needed_and_the_next_one_would_not(available: float, needed: int) -> None:
+    divisor = divisor_for(available, needed)
+    assert divisor == 1 or available / divisor >= needed
+    assert divisor == 8 or available / (2 * divisor) < needed

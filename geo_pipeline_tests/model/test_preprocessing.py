@@ -3,12 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms.v2 import functional
 
-from geo_pipeline.model.preprocessing import crops_for_test, divisor_for, resize
+from geo_pipeline.model.preprocessing import crops_for_test, resize
 from geo_pipeline.model.settings import NetworkSettings
 
 SETTINGS = NetworkSettings(architecture="small_resnet", image_size=64, resize_size=72)
@@ -51,10 +49,3 @@ def test_resizing_is_pillows_within_rounding(size: tuple[int, int]) -> None:
     pixels = np.array(picture(*size))
     expected = np.asarray(picture(*size).resize((64, 48), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
     np.testing.assert_allclose(resize(pixels, 48, 64)[0].numpy().astype(int), expected, atol=1)
-
-
-@given(st.floats(1, 2000), st.integers(1, 500))
-def test_a_divisor_leaves_what_is_needed_and_the_next_one_would_not(available: float, needed: int) -> None:
-    divisor = divisor_for(available, needed)
-    assert divisor == 1 or available / divisor >= needed
-    assert divisor == 8 or available / (2 * divisor) < needed

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pyarrow as pa
@@ -93,17 +92,22 @@ def _predictions(experiment: Experiment, benchmark: str, photos: pa.Table) -> It
     """The answers of each model for the photos of a benchmark, with the truth."""
     from geo_pipeline.defs.calibrating import calibration_of
     from geo_pipeline.evaluation.truth import with_truth
+    from geo_pipeline.model.calibration import calibration_beside
     from geo_pipeline.model.prediction import predict_by_scene, predict_photos
+    from geo_pipeline.model.predictor import PredictionOptions
 
     settings, layout = experiment.profile.evaluation, experiment.layout
-    same: dict[str, Any] = {"crops": settings.crops, "combine": settings.combine, "rules": settings.rules}
-    fitted = calibration_of(layout.checkpoint, settings)
-    answers = predict_photos(layout.checkpoint, photos, layout.shards, calibration=fitted, **same)
-    yield with_truth(answers, photos, benchmark=benchmark, model=RUN)
+    options = PredictionOptions(crops=settings.crops, combine=settings.combine)
+
+    def predict(checkpoint: Path, some: pa.Table) -> pa.Table:
+        fitted = calibration_beside(checkpoint, settings.crops, settings.combine)
+        return predict_photos(checkpoint, some, layout.shards, options, calibration=fitted, rules=settings.rules)
+
+    calibration_of(layout.checkpoint, settings)  # must be there; a scene that no validation photo is of has none
+    yield with_truth(predict(layout.checkpoint, photos), photos, benchmark=benchmark, model=RUN)
     scenes = scene_checkpoints(experiment.profile, layout)
     if scenes:
-        of_scenes = _with_scenes(experiment, photos)
-        answers = predict_by_scene(scenes, layout.checkpoint, of_scenes, layout.shards, **same)
+        answers = predict_by_scene(scenes, layout.checkpoint, _with_scenes(experiment, photos), predict)
         yield with_truth(answers, photos, benchmark=benchmark, model=ISN)
 
 
@@ -119,13 +123,10 @@ def _photos_by_scene(experiment: Experiment, photos: pa.Table) -> dict[Path, pa.
 
 
 def _with_scenes(experiment: Experiment, photos: pa.Table) -> pa.Table:
-    """The photos with what the profile's scene classifier, if it has one, says of those of unknown scene."""
-    classifier = experiment.profile.scene_classifier
-    if classifier is None:
-        return photos
     from geo_pipeline.model.scene_classifier import with_scenes
 
-    return with_scenes(photos, list(experiment.profile.scenes), classifier, experiment.layout.shards)
+    profile = experiment.profile
+    return with_scenes(photos, list(profile.scenes), profile.scene_classifier, experiment.layout.shards)
 
 
 @dg.asset(group_name=GROUP, kinds={"numpy", "parquet"})
